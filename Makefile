@@ -1,0 +1,88 @@
+# partmgr: build, install and test with PGXS.
+#
+#	make && make install && make installcheck	as any extension
+#	make PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config
+#	make PARTMGR_DEBUG=1		fail points, test functions, assertions, strict warnings
+#
+# The targets below the include are for developers; they build in copies, so
+# that the checkout stays clean and no two majors mix.
+
+EXTENSION = partmgr
+MODULE_big = partmgr
+PGFILEDESC = "partmgr - keeps partitioned tables in order"
+OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+# install scripts and pg_regress input share sql/; the double dash tells them apart
+DATA := $(sort $(wildcard sql/partmgr--*.sql))
+DOCS := $(wildcard README.md)
+
+# These need fail points or functions of src/testing_*.c, which only a debug
+# build has.
+DEBUG_REGRESS = key name
+DEBUG_ISOLATION =
+
+REGRESS := $(filter-out partmgr--% $(if $(PARTMGR_DEBUG),,$(DEBUG_REGRESS)), \
+	$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))
+ISOLATION := $(filter-out $(if $(PARTMGR_DEBUG),,$(DEBUG_ISOLATION)), \
+	$(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation
+
+# The TAP tests' modules need IPC::Run, which a mere user may lack; make test
+# insists on it.
+ifneq ($(wildcard test/t/*.pl),)
+TAP_TESTS := $(shell perl -MIPC::Run -e 'print 1' 2>/dev/null)
+endif
+PROVE_TESTS = test/t/*.pl
+override PROVE_FLAGS += -I $(CURDIR)/test/perl
+
+WARNINGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-Wno-missing-field-initializers -Werror
+ifneq ($(PARTMGR_DEBUG),)
+PG_CPPFLAGS += -DPARTMGR_DEBUG -DUSE_ASSERT_CHECKING
+endif
+ifneq ($(PARTMGR_DEBUG)$(PARTMGR_STRICT),)
+PG_CFLAGS += $(WARNINGS)
+endif
+
+EXTRA_CLEAN = test/isolation/output_iso test/isolation/results \
+	test/isolation/regression.diffs test/isolation/regression.out tmp_check
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS follows no #include: an object depends on all of our headers
+$(OBJS): $(wildcard src/*.h)
+ifeq ($(with_llvm), yes)
+$(patsubst %.o,%.bc,$(OBJS)): $(wildcard src/*.h)
+endif
+
+.PHONY: test test-long bench check-source check-symbols demo
+
+# make test				everything, on every major that can be had here
+# make test T=retention	one test (of any kind), on 15
+# make test MAJORS="15 18"
+test:
+	test/install.sh test
+	$(if $(T),test/run.sh --major $(firstword $(MAJORS) 15) $(T),test/majors.sh $(MAJORS))
+
+# crashes and races: minutes, not seconds
+test-long:
+	test/install.sh test
+	test/run.sh --long $(T)
+
+# needs no server and no compiler: layers, metadata, expected files ("make
+# check" belongs to PGXS)
+check-source:
+	test/check.sh
+
+# what the library exports must not meet another extension's names
+check-symbols: $(shlib)
+	test/check.sh --symbols $(shlib)
+
+bench:
+	test/install.sh bench
+	test/bench/run.sh
+
+# make demo DEMO_KEEP=0	the same, and the server is stopped at the end
+demo:
+	test/demo.sh $(if $(filter 0,$(DEMO_KEEP)),--stop)

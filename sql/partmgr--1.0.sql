@@ -1,0 +1,484 @@
+/* sql/partmgr--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION partmgr" to load this file. \quit
+
+-- Rights.  A set belongs to the owner of its parent.  part_config: everybody
+-- may read and change the rows of the tables whose owner he is (or is a member
+-- of); rows come and go through functions only.  part_state and part_log: the
+-- same for reading, nobody writes them.  pg_monitor reads all three.  All
+-- functions are SECURITY INVOKER and check the right to each table they touch;
+-- what they do to tables they do as the table's owner.  Rights are granted
+-- column by column, because a right to the table would let anybody LOCK it.
+
+--
+-- Tables
+--
+
+-- one row per managed set; plain UPDATE changes it
+CREATE TABLE part_config (
+	-- regclass: follows renames, and is dumped as a name
+	parent_table regclass CONSTRAINT part_config_parent_table_pkey PRIMARY KEY,
+	control text NOT NULL,
+	partition_interval text NOT NULL,
+	partition_type text NOT NULL DEFAULT 'range'
+		CONSTRAINT part_config_type_check CHECK (partition_type IN ('range', 'list')),
+	premake int NOT NULL DEFAULT 4
+		CONSTRAINT positive_premake_check CHECK (premake > 0),
+	automatic_maintenance text NOT NULL DEFAULT 'on'
+		CONSTRAINT part_config_automatic_maintenance_check CHECK (automatic_maintenance IN ('on', 'off')),
+	retention text,
+	retention_schema text
+		CONSTRAINT retention_schema_not_empty_chk CHECK (retention_schema <> ''),
+	retention_keep_index boolean NOT NULL DEFAULT true,
+	retention_keep_table boolean NOT NULL DEFAULT true,
+	epoch text NOT NULL DEFAULT 'none'
+		CONSTRAINT part_config_epoch_check CHECK (epoch IN ('none', 'seconds', 'milliseconds',
+			'microseconds', 'nanoseconds', 'yyyymmdd', 'yyyymm')),
+	infinite_time_partitions boolean NOT NULL DEFAULT false,
+	jobmon boolean NOT NULL DEFAULT true,
+	inherit_privileges boolean DEFAULT false,
+	ignore_default_data boolean NOT NULL DEFAULT true,
+	maintenance_order int,
+	retention_keep_publication boolean NOT NULL DEFAULT false,
+	time_zone text,
+	name_format text,
+	grid_origin text
+);
+
+COMMENT ON TABLE part_config IS 'managed partition sets, one row each; change them with UPDATE';
+COMMENT ON COLUMN part_config.parent_table IS 'the partitioned table';
+COMMENT ON COLUMN part_config.control IS 'its partition key column';
+COMMENT ON COLUMN part_config.partition_interval IS 'width of new partitions: an interval, or a number of ids';
+COMMENT ON COLUMN part_config.partition_type IS 'range or list';
+COMMENT ON COLUMN part_config.premake IS 'how many partitions to keep ahead of now, or of the highest id';
+COMMENT ON COLUMN part_config.automatic_maintenance IS 'on: the worker and run_maintenance() without a name maintain the set';
+COMMENT ON COLUMN part_config.retention IS 'partitions whose upper bound is older than this (an interval, or a number of ids) are retired; null: never';
+COMMENT ON COLUMN part_config.retention_schema IS 'retired partitions are detached and moved to this schema, which must belong to the owner of the table';
+COMMENT ON COLUMN part_config.retention_keep_index IS 'false: indexes of retired partitions that are kept are dropped';
+COMMENT ON COLUMN part_config.retention_keep_table IS 'true: retired partitions are detached and kept; false: dropped';
+COMMENT ON COLUMN part_config.epoch IS 'how a number means time: none, seconds, milliseconds, microseconds, nanoseconds, yyyymmdd, yyyymm';
+COMMENT ON COLUMN part_config.infinite_time_partitions IS 'accepted for pg_partman''s sake: time sets always follow the clock';
+COMMENT ON COLUMN part_config.jobmon IS 'accepted for pg_partman''s sake: part_log is the record';
+COMMENT ON COLUMN part_config.inherit_privileges IS 'true: new partitions get the privileges of the parent';
+COMMENT ON COLUMN part_config.ignore_default_data IS 'false: ids in the default partition count for the highest key';
+COMMENT ON COLUMN part_config.maintenance_order IS 'sets with a lower number are maintained first, nulls last';
+COMMENT ON COLUMN part_config.retention_keep_publication IS 'true: retired partitions that are kept stay in the publications they were added to';
+COMMENT ON COLUMN part_config.time_zone IS 'the time zone in which days, months and names are counted; null on id sets';
+COMMENT ON COLUMN part_config.name_format IS 'name of new partitions, for example {parent}_{YYYY}_{MM}; null: pg_partman''s';
+COMMENT ON COLUMN part_config.grid_origin IS 'a bound from which all others are counted; null: the calendar''s, or 0';
+
+-- our bookkeeping; no row: the set came out of a dump and waits for resume_maintenance()
+CREATE TABLE part_state (
+	parent_table regclass PRIMARY KEY,
+	next_run timestamptz NOT NULL,
+	last_run timestamptz,
+	last_success timestamptz,
+	failures int NOT NULL DEFAULT 0,
+	last_sqlstate text,
+	last_error text,
+	last_error_at timestamptz,
+	-- partitions are wanted from here on, but not all could be made yet
+	backfill text
+);
+
+COMMENT ON TABLE part_state IS 'how the maintenance of each set is doing';
+COMMENT ON COLUMN part_state.next_run IS 'when the worker looks at the set again';
+COMMENT ON COLUMN part_state.last_run IS 'when it was maintained last, by the worker or by hand';
+COMMENT ON COLUMN part_state.last_success IS 'when that last succeeded';
+COMMENT ON COLUMN part_state.failures IS 'failed runs since then';
+COMMENT ON COLUMN part_state.last_sqlstate IS 'SQLSTATE of the last failure; null after a success';
+COMMENT ON COLUMN part_state.last_error IS 'its message';
+COMMENT ON COLUMN part_state.last_error_at IS 'its time';
+COMMENT ON COLUMN part_state.backfill IS 'older partitions are still to be made from this bound on';
+
+-- what was done, when
+CREATE TABLE part_log (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	logged_at timestamptz NOT NULL,
+	parent_table regclass NOT NULL,
+	action text NOT NULL,
+	partition_name text,
+	range text,
+	row_estimate bigint,
+	bytes bigint,
+	sqlstate text,
+	message text
+);
+CREATE INDEX part_log_parent_table_idx ON part_log (parent_table, logged_at);
+CREATE INDEX part_log_logged_at_idx ON part_log (logged_at);
+
+COMMENT ON TABLE part_log IS 'what maintenance did, failed to do or postponed; kept for partmgr.log_days';
+COMMENT ON COLUMN part_log.id IS 'order of the entries';
+COMMENT ON COLUMN part_log.logged_at IS 'when';
+COMMENT ON COLUMN part_log.parent_table IS 'the set';
+COMMENT ON COLUMN part_log.action IS 'create, drop, detach, move, failed, blocked or postponed';
+COMMENT ON COLUMN part_log.partition_name IS 'the partition, with its schema';
+COMMENT ON COLUMN part_log.range IS 'its bounds';
+COMMENT ON COLUMN part_log.row_estimate IS 'estimated rows of a retired partition, or rows moved out of the default';
+COMMENT ON COLUMN part_log.bytes IS 'size of a retired partition';
+COMMENT ON COLUMN part_log.sqlstate IS 'SQLSTATE of a failure';
+COMMENT ON COLUMN part_log.message IS 'the reason, or the error';
+
+ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_state ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_log ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY read_own ON part_config FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+CREATE POLICY change_own ON part_config FOR UPDATE
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE'));
+CREATE POLICY read_own ON part_state FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+CREATE POLICY read_own ON part_log FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+
+REVOKE ALL ON part_config, part_state, part_log FROM PUBLIC;
+GRANT SELECT ON part_config, part_state, part_log TO PUBLIC;
+GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
+	retention_schema, retention_keep_index, retention_keep_table,
+	infinite_time_partitions, jobmon, inherit_privileges, ignore_default_data,
+	maintenance_order, retention_keep_publication, time_zone, name_format,
+	grid_origin) ON part_config TO PUBLIC;
+
+-- state and log are not dumped: a restored set is recognized by its absence
+SELECT pg_catalog.pg_extension_config_dump('part_config',
+	'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)');
+
+-- refuses configurations that make no sense
+CREATE FUNCTION part_config_check() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'partmgr_config_check' LANGUAGE C;
+COMMENT ON FUNCTION part_config_check() IS 'trigger on part_config: refuses what maintenance could not carry out';
+CREATE TRIGGER part_config_check BEFORE INSERT OR UPDATE ON part_config
+	FOR EACH ROW EXECUTE FUNCTION part_config_check();
+
+-- a changed row takes effect at once
+CREATE FUNCTION part_config_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'partmgr_config_changed' LANGUAGE C;
+COMMENT ON FUNCTION part_config_changed() IS 'trigger on part_config: makes the set due and wakes the worker';
+CREATE TRIGGER part_config_changed AFTER UPDATE ON part_config
+	FOR EACH ROW EXECUTE FUNCTION part_config_changed();
+
+-- A dropped parent takes its rows along.  In plpgsql: a function in C would
+-- break every DROP in the database if the library were missing.
+CREATE FUNCTION part_config_forget() RETURNS event_trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	DELETE FROM @extschema@.part_config WHERE parent_table IN
+		(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table');
+	IF FOUND THEN
+		DELETE FROM @extschema@.part_state s WHERE NOT EXISTS
+			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = s.parent_table);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION part_config_forget() IS 'event trigger: a dropped parent takes its configuration along';
+CREATE EVENT TRIGGER partmgr_forget ON sql_drop
+	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION')
+	EXECUTE FUNCTION part_config_forget();
+
+--
+-- Set up
+--
+
+CREATE FUNCTION create_parent(
+	p_parent_table text,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_default_table boolean DEFAULT true,
+	p_automatic_maintenance text DEFAULT 'on',
+	p_constraint_cols text[] DEFAULT NULL,
+	p_template_table text DEFAULT NULL,
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
+	p_offset_id bigint DEFAULT 0,
+	p_retention text DEFAULT NULL,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention_keep_table boolean DEFAULT true,
+	p_inherit_privileges boolean DEFAULT false
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_parent' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_parent(text, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
+CREATE FUNCTION create_parent(
+	p_parent_table regclass,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_default_table boolean DEFAULT true,
+	p_automatic_maintenance text DEFAULT 'on',
+	p_constraint_cols text[] DEFAULT NULL,
+	p_template_table text DEFAULT NULL,
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
+	p_offset_id bigint DEFAULT 0,
+	p_retention text DEFAULT NULL,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention_keep_table boolean DEFAULT true,
+	p_inherit_privileges boolean DEFAULT false
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_parent' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_parent(regclass, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
+
+CREATE FUNCTION config_cleanup(p_parent_table text)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_config_cleanup' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION config_cleanup(text) IS 'stop managing a set; its tables stay as they are';
+CREATE FUNCTION config_cleanup(p_parent_table regclass)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_config_cleanup' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION config_cleanup(regclass) IS 'stop managing a set; its tables stay as they are';
+
+CREATE FUNCTION resume_maintenance(p_parent_table text DEFAULT NULL)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_resume_maintenance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION resume_maintenance(text) IS 'let sets that came out of a dump be maintained again; returns how many';
+CREATE FUNCTION resume_maintenance(p_parent_table regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_resume_maintenance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION resume_maintenance(regclass) IS 'let sets that came out of a dump be maintained again; returns how many';
+
+--
+-- Maintain
+--
+
+CREATE FUNCTION run_maintenance(
+	p_parent_table text DEFAULT NULL,
+	p_analyze boolean DEFAULT false,
+	p_jobmon boolean DEFAULT true
+)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_run_maintenance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION run_maintenance(text, boolean, boolean) IS 'maintain one set, or all';
+CREATE FUNCTION run_maintenance(p_parent_table regclass, p_analyze boolean DEFAULT false, p_jobmon boolean DEFAULT true)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_run_maintenance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION run_maintenance(regclass, boolean, boolean) IS 'maintain one set, or all';
+
+CREATE PROCEDURE run_maintenance_proc(p_wait int DEFAULT 0, p_analyze boolean DEFAULT false, p_jobmon boolean DEFAULT true)
+	AS 'MODULE_PATHNAME', 'partmgr_run_maintenance_proc' LANGUAGE C;
+COMMENT ON PROCEDURE run_maintenance_proc(int, boolean, boolean) IS 'maintain all sets, with a commit after each';
+
+CREATE FUNCTION run_partition_maintenance(p_parent_table text DEFAULT NULL, p_dry_run boolean DEFAULT false)
+	RETURNS TABLE (parent_table regclass, step text, partition_name text, range text,
+		reason text, status text, row_estimate bigint, bytes bigint)
+	AS 'MODULE_PATHNAME', 'partmgr_run_partition_maintenance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION run_partition_maintenance(text, boolean) IS 'maintain one set, or all; a row for each step done or planned';
+CREATE FUNCTION run_partition_maintenance(p_parent_table regclass, p_dry_run boolean DEFAULT false)
+	RETURNS TABLE (parent_table regclass, step text, partition_name text, range text,
+		reason text, status text, row_estimate bigint, bytes bigint)
+	AS 'MODULE_PATHNAME', 'partmgr_run_partition_maintenance' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION run_partition_maintenance(regclass, boolean) IS 'maintain one set, or all; a row for each step done or planned';
+
+CREATE FUNCTION maintenance_plan(p_parent_table text DEFAULT NULL, p_at timestamptz DEFAULT now())
+	RETURNS TABLE (parent_table regclass, step text, partition_name text, range text,
+		reason text, lock text, row_estimate bigint, bytes bigint, sql text)
+	AS 'MODULE_PATHNAME', 'partmgr_maintenance_plan' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION maintenance_plan(text, timestamptz) IS 'what maintenance would do at a point in time, and why';
+CREATE FUNCTION maintenance_plan(p_parent_table regclass, p_at timestamptz DEFAULT now())
+	RETURNS TABLE (parent_table regclass, step text, partition_name text, range text,
+		reason text, lock text, row_estimate bigint, bytes bigint, sql text)
+	AS 'MODULE_PATHNAME', 'partmgr_maintenance_plan' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION maintenance_plan(regclass, timestamptz) IS 'what maintenance would do at a point in time, and why';
+
+CREATE FUNCTION create_future_partitions(p_parent_table text, p_count int)
+	RETURNS TABLE (parent_table regclass, step text, partition_name text, range text,
+		reason text, status text, row_estimate bigint, bytes bigint)
+	AS 'MODULE_PATHNAME', 'partmgr_create_future_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_future_partitions(text, int) IS 'make partitions until there are so many ahead';
+CREATE FUNCTION create_future_partitions(p_parent_table regclass, p_count int)
+	RETURNS TABLE (parent_table regclass, step text, partition_name text, range text,
+		reason text, status text, row_estimate bigint, bytes bigint)
+	AS 'MODULE_PATHNAME', 'partmgr_create_future_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_future_partitions(regclass, int) IS 'make partitions until there are so many ahead';
+
+CREATE FUNCTION partition_gap_fill(p_parent_table text)
+	RETURNS integer
+	AS 'MODULE_PATHNAME', 'partmgr_partition_gap_fill' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION partition_gap_fill(text) IS 'make the missing partitions between the first and the last; returns how many';
+CREATE FUNCTION partition_gap_fill(p_parent_table regclass)
+	RETURNS integer
+	AS 'MODULE_PATHNAME', 'partmgr_partition_gap_fill' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION partition_gap_fill(regclass) IS 'make the missing partitions between the first and the last; returns how many';
+
+CREATE FUNCTION drop_old_partitions(p_parent_table text, p_months int, p_dry_run boolean DEFAULT false)
+	RETURNS TABLE (parent_table regclass, partition_name text, range text, row_estimate bigint,
+		bytes bigint, action text)
+	AS 'MODULE_PATHNAME', 'partmgr_drop_old_partitions_months' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_old_partitions(text, int, boolean) IS 'retire partitions that are older than so many months';
+CREATE FUNCTION drop_old_partitions(p_parent_table regclass, p_months int, p_dry_run boolean DEFAULT false)
+	RETURNS TABLE (parent_table regclass, partition_name text, range text, row_estimate bigint,
+		bytes bigint, action text)
+	AS 'MODULE_PATHNAME', 'partmgr_drop_old_partitions_months' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_old_partitions(regclass, int, boolean) IS 'retire partitions that are older than so many months';
+
+CREATE FUNCTION drop_old_partitions(
+	p_parent_table text DEFAULT NULL,
+	p_retention text DEFAULT NULL,
+	p_dry_run boolean DEFAULT false
+)
+	RETURNS TABLE (parent_table regclass, partition_name text, range text, row_estimate bigint,
+		bytes bigint, action text)
+	AS 'MODULE_PATHNAME', 'partmgr_drop_old_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_old_partitions(text, text, boolean) IS 'retire partitions by the configured retention, or another one';
+CREATE FUNCTION drop_old_partitions(p_parent_table regclass, p_retention text DEFAULT NULL, p_dry_run boolean DEFAULT false)
+	RETURNS TABLE (parent_table regclass, partition_name text, range text, row_estimate bigint,
+		bytes bigint, action text)
+	AS 'MODULE_PATHNAME', 'partmgr_drop_old_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_old_partitions(regclass, text, boolean) IS 'retire partitions by the configured retention, or another one';
+
+CREATE FUNCTION analyze_partitions(p_parent_table text)
+	RETURNS TABLE (partition_name text, row_estimate bigint, last_analyze timestamptz)
+	AS 'MODULE_PATHNAME', 'partmgr_analyze_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION analyze_partitions(text) IS 'ANALYZE a parent with all its partitions';
+CREATE FUNCTION analyze_partitions(p_parent_table regclass)
+	RETURNS TABLE (partition_name text, row_estimate bigint, last_analyze timestamptz)
+	AS 'MODULE_PATHNAME', 'partmgr_analyze_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION analyze_partitions(regclass) IS 'ANALYZE a parent with all its partitions';
+
+--
+-- Look
+--
+
+CREATE FUNCTION list_partitions(p_parent_table text DEFAULT NULL)
+	RETURNS TABLE (parent_table regclass, partition_name regclass, range text,
+		lower_time timestamptz, upper_time timestamptz, lower_id bigint, upper_id bigint,
+		is_default boolean, state text, row_estimate bigint, bytes bigint,
+		last_analyze timestamptz, last_vacuum timestamptz)
+	AS 'MODULE_PATHNAME', 'partmgr_list_partitions' LANGUAGE C STABLE;
+COMMENT ON FUNCTION list_partitions(text) IS 'the partitions of one set, or all';
+CREATE FUNCTION list_partitions(p_parent_table regclass)
+	RETURNS TABLE (parent_table regclass, partition_name regclass, range text,
+		lower_time timestamptz, upper_time timestamptz, lower_id bigint, upper_id bigint,
+		is_default boolean, state text, row_estimate bigint, bytes bigint,
+		last_analyze timestamptz, last_vacuum timestamptz)
+	AS 'MODULE_PATHNAME', 'partmgr_list_partitions' LANGUAGE C STABLE;
+COMMENT ON FUNCTION list_partitions(regclass) IS 'the partitions of one set, or all';
+
+CREATE VIEW partition_metadata AS SELECT * FROM list_partitions(NULL::text);
+COMMENT ON VIEW partition_metadata IS 'the partitions of all sets';
+GRANT SELECT ON partition_metadata TO PUBLIC;
+
+CREATE FUNCTION partition_health_summary(p_parent_table text DEFAULT NULL)
+	RETURNS TABLE (parent_table regclass, status text, partitions bigint, row_estimate bigint,
+		bytes bigint, oldest text, newest text, partitions_ahead int, time_ahead interval,
+		pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint,
+		last_run timestamptz, last_error text, last_sqlstate text, last_error_at timestamptz,
+		next_run timestamptz, problems text[])
+	AS 'MODULE_PATHNAME', 'partmgr_partition_health_summary' LANGUAGE C STABLE;
+COMMENT ON FUNCTION partition_health_summary(text) IS 'how each set is doing, the worst first';
+CREATE FUNCTION partition_health_summary(p_parent_table regclass)
+	RETURNS TABLE (parent_table regclass, status text, partitions bigint, row_estimate bigint,
+		bytes bigint, oldest text, newest text, partitions_ahead int, time_ahead interval,
+		pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint,
+		last_run timestamptz, last_error text, last_sqlstate text, last_error_at timestamptz,
+		next_run timestamptz, problems text[])
+	AS 'MODULE_PATHNAME', 'partmgr_partition_health_summary' LANGUAGE C STABLE;
+COMMENT ON FUNCTION partition_health_summary(regclass) IS 'how each set is doing, the worst first';
+
+CREATE FUNCTION show_partitions(p_parent_table text, p_order text DEFAULT 'ASC', p_include_default boolean DEFAULT false)
+	RETURNS TABLE (partition_schemaname text, partition_tablename text)
+	AS 'MODULE_PATHNAME', 'partmgr_show_partitions' LANGUAGE C STABLE;
+COMMENT ON FUNCTION show_partitions(text, text, boolean) IS 'the partitions of a set in the order of their bounds';
+CREATE FUNCTION show_partitions(
+	p_parent_table regclass,
+	p_order text DEFAULT 'ASC',
+	p_include_default boolean DEFAULT false
+)
+	RETURNS TABLE (partition_schemaname text, partition_tablename text)
+	AS 'MODULE_PATHNAME', 'partmgr_show_partitions' LANGUAGE C STABLE;
+COMMENT ON FUNCTION show_partitions(regclass, text, boolean) IS 'the partitions of a set in the order of their bounds';
+
+CREATE FUNCTION show_partition_info(
+	p_child_table text,
+	p_partition_interval text DEFAULT NULL,
+	p_parent_table text DEFAULT NULL,
+	p_table_exists boolean DEFAULT true,
+	OUT child_start_time timestamptz,
+	OUT child_end_time timestamptz,
+	OUT child_start_id bigint,
+	OUT child_end_id bigint,
+	OUT suffix text
+)
+	AS 'MODULE_PATHNAME', 'partmgr_show_partition_info' LANGUAGE C STABLE;
+COMMENT ON FUNCTION show_partition_info(text, text, text, boolean) IS 'the bounds of a partition';
+CREATE FUNCTION show_partition_info(
+	p_child_table regclass,
+	p_partition_interval text DEFAULT NULL,
+	p_parent_table text DEFAULT NULL,
+	p_table_exists boolean DEFAULT true,
+	OUT child_start_time timestamptz,
+	OUT child_end_time timestamptz,
+	OUT child_start_id bigint,
+	OUT child_end_id bigint,
+	OUT suffix text
+)
+	AS 'MODULE_PATHNAME', 'partmgr_show_partition_info' LANGUAGE C STABLE;
+COMMENT ON FUNCTION show_partition_info(regclass, text, text, boolean) IS 'the bounds of a partition';
+
+CREATE FUNCTION show_partition_name(
+	p_parent_table text,
+	p_value text,
+	OUT partition_schema text,
+	OUT partition_table text,
+	OUT suffix_timestamp timestamptz,
+	OUT suffix_id bigint,
+	OUT table_exists boolean
+)
+	AS 'MODULE_PATHNAME', 'partmgr_show_partition_name' LANGUAGE C STABLE;
+COMMENT ON FUNCTION show_partition_name(text, text) IS 'the partition that a value belongs to, whether it exists or not';
+CREATE FUNCTION show_partition_name(
+	p_parent_table regclass,
+	p_value text,
+	OUT partition_schema text,
+	OUT partition_table text,
+	OUT suffix_timestamp timestamptz,
+	OUT suffix_id bigint,
+	OUT table_exists boolean
+)
+	AS 'MODULE_PATHNAME', 'partmgr_show_partition_name' LANGUAGE C STABLE;
+COMMENT ON FUNCTION show_partition_name(regclass, text) IS 'the partition that a value belongs to, whether it exists or not';
+
+CREATE FUNCTION check_default(p_exact_count boolean DEFAULT true, p_ignore_infinity boolean DEFAULT false)
+	RETURNS TABLE (default_table text, count bigint)
+	AS 'MODULE_PATHNAME', 'partmgr_check_default' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION check_default(boolean, boolean) IS 'the default partitions that hold rows';
+
+--
+-- The worker
+--
+
+CREATE FUNCTION worker_status(OUT datid oid, OUT datname text, OUT state text, OUT next_due timestamptz, OUT pid int)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'partmgr_worker_status' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION worker_status() IS 'what the launcher knows of each database';
+REVOKE ALL ON FUNCTION worker_status() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION worker_status() TO pg_monitor;
+
+-- Called below, and by nobody else: tells the launcher, at commit, that this
+-- database has the extension now.
+CREATE FUNCTION wake_worker() RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_wake_worker' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION wake_worker() IS 'make the worker look at this database when the transaction commits';
+REVOKE ALL ON FUNCTION wake_worker() FROM PUBLIC;
+SELECT wake_worker();

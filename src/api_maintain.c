@@ -1,0 +1,474 @@
+/*-------------------------------------------------------------------------
+ *
+ * api_maintain.c
+ *		SQL functions that maintain sets, in the caller's transaction.
+ *
+ * Each reads its arguments, checks the caller's right, fills in an order and
+ * lets maintenance.c carry it out; what became of the steps is returned as
+ * rows.  The time is that of the transaction's start, so that one transaction
+ * sees one point in time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "api.h"
+#include "catalog/pg_class.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(partmgr_run_maintenance);
+PG_FUNCTION_INFO_V1(partmgr_run_partition_maintenance);
+PG_FUNCTION_INFO_V1(partmgr_maintenance_plan);
+PG_FUNCTION_INFO_V1(partmgr_create_future_partitions);
+PG_FUNCTION_INFO_V1(partmgr_partition_gap_fill);
+PG_FUNCTION_INFO_V1(partmgr_drop_old_partitions);
+PG_FUNCTION_INFO_V1(partmgr_drop_old_partitions_months);
+PG_FUNCTION_INFO_V1(partmgr_analyze_partitions);
+
+/*
+ * A call cannot ask for more partitions than this: no server can plan queries
+ * over so many, and the list of the steps alone would fill the memory.
+ */
+#define MAX_COUNT 100000
+
+/* ---------- what to do, and with what ---------- */
+
+/* an order for everything that maintenance does */
+static void
+init_order(PmOrder *order)
+{
+	memset(order, 0, sizeof(PmOrder));
+	order->now = GetCurrentTransactionStartTimestamp();
+	order->create = true;
+	order->retire = true;
+}
+
+/*
+ * check_armed raises an error for a set that came out of a dump and was not
+ * resumed: a copy of production must not start dropping.
+ */
+static void
+check_armed(Oid parent)
+{
+	PmState		state;
+
+	pm_config_state(parent, &state);
+	if (!state.has_row)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("maintenance of table \"%s\" is suspended since it was restored",
+						get_rel_name(parent)),
+				 errhint("Use resume_maintenance() to let it go on.")));
+}
+
+/*
+ * carry_out maintains the set that the first argument names, or all of the
+ * caller's if it is null, and returns the outcomes.
+ */
+static List *
+carry_out(FunctionCallInfo fcinfo, const PmOrder *order)
+{
+	const bool	automatic_only = true;
+	Oid			parent;
+	List	   *outcomes = NIL;
+
+	if (PG_ARGISNULL(0))
+	{
+		pm_maintain_all(pm_api_own_sets(automatic_only, !order->dry_run),
+						order, &outcomes);
+		return outcomes;
+	}
+	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	if (!order->dry_run)
+		check_armed(parent);
+	return pm_maintain(parent, order);
+}
+
+/* ---------- rows ---------- */
+
+/* columns are filled from left to right */
+typedef struct RowBuilder
+{
+	ReturnSetInfo *rsinfo;
+	int			n;
+	Datum		values[16];
+	bool		nulls[16];
+} RowBuilder;
+
+static void
+begin_rows(FunctionCallInfo fcinfo, RowBuilder *row)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	row->rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	row->n = 0;
+}
+
+static void
+add_datum(RowBuilder *row, Datum value, bool isnull)
+{
+	Assert(row->n < lengthof(row->values));
+	row->values[row->n] = value;
+	row->nulls[row->n++] = isnull;
+}
+
+static void
+add_text(RowBuilder *row, const char *text)
+{
+	add_datum(row, (text == NULL) ? (Datum) 0 : CStringGetTextDatum(text),
+			  text == NULL);
+}
+
+/* add_count adds a number that is not known if it is negative. */
+static void
+add_count(RowBuilder *row, int64 count)
+{
+	add_datum(row, Int64GetDatum(count), count < 0);
+}
+
+static void
+put_row(RowBuilder *row)
+{
+	tuplestore_putvalues(row->rsinfo->setResult, row->rsinfo->setDesc,
+						 row->values, row->nulls);
+	row->n = 0;
+}
+
+/* outcome_reason says why a step is in the plan, or why it is not done. */
+static const char *
+outcome_reason(const PmOutcome *outcome)
+{
+	return (outcome->step->blocked != NULL) ? outcome->step->blocked :
+		outcome->step->reason;
+}
+
+/* return_outcomes returns a row for each step done, planned or blocked. */
+static void
+return_outcomes(FunctionCallInfo fcinfo, List *outcomes)
+{
+	RowBuilder	row;
+	ListCell   *lc;
+
+	begin_rows(fcinfo, &row);
+	foreach(lc, outcomes)
+	{
+		const PmOutcome *outcome = lfirst(lc);
+
+		add_datum(&row, ObjectIdGetDatum(outcome->set->parent), false);
+		add_text(&row, outcome->step_name);
+		add_text(&row, outcome->partition);
+		add_text(&row, outcome->range);
+		add_text(&row, outcome_reason(outcome));
+		add_text(&row, outcome->status);
+		add_count(&row, outcome->rows);
+		add_count(&row, outcome->bytes);
+		put_row(&row);
+	}
+}
+
+/* ---------- all of maintenance ---------- */
+
+/*
+ * partmgr_run_maintenance(p_parent_table, p_analyze, p_jobmon)
+ *
+ * On a standby nothing is done, in silence: the same cron job may run on all
+ * servers.
+ */
+Datum
+partmgr_run_maintenance(PG_FUNCTION_ARGS)
+{
+	PmOrder		order;
+
+	pm_api_require();
+	if (RecoveryInProgress())
+		PG_RETURN_VOID();
+	pm_arg_not_null(fcinfo, 1, "p_analyze");
+	init_order(&order);
+	order.analyze = PG_GETARG_BOOL(1);
+	(void) carry_out(fcinfo, &order);
+	PG_RETURN_VOID();
+}
+
+/* partmgr_run_partition_maintenance(p_parent_table, p_dry_run) */
+Datum
+partmgr_run_partition_maintenance(PG_FUNCTION_ARGS)
+{
+	PmOrder		order;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 1, "p_dry_run");
+	init_order(&order);
+	order.dry_run = PG_GETARG_BOOL(1);
+	return_outcomes(fcinfo, carry_out(fcinfo, &order));
+	PG_RETURN_NULL();
+}
+
+/* partmgr_maintenance_plan(p_parent_table, p_at) */
+Datum
+partmgr_maintenance_plan(PG_FUNCTION_ARGS)
+{
+	PmOrder		order;
+	RowBuilder	row;
+	ListCell   *lc;
+	List	   *outcomes;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 1, "p_at");
+	init_order(&order);
+	order.dry_run = true;
+	order.now = PG_GETARG_TIMESTAMPTZ(1);
+	if (TIMESTAMP_NOT_FINITE(order.now))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("p_at must not be infinite")));
+
+	outcomes = carry_out(fcinfo, &order);
+	begin_rows(fcinfo, &row);
+	foreach(lc, outcomes)
+	{
+		const PmOutcome *outcome = lfirst(lc);
+
+		add_datum(&row, ObjectIdGetDatum(outcome->set->parent), false);
+		add_text(&row, outcome->step_name);
+		add_text(&row, outcome->partition);
+		add_text(&row, outcome->range);
+		add_text(&row, outcome_reason(outcome));
+		add_text(&row, outcome->locks);
+		add_count(&row, outcome->rows);
+		add_count(&row, outcome->bytes);
+		add_text(&row, outcome->sql);
+		put_row(&row);
+	}
+	PG_RETURN_NULL();
+}
+
+/* ---------- creation ---------- */
+
+/*
+ * partmgr_create_future_partitions(p_parent_table, p_count) makes partitions
+ * until so many are ahead, whatever the set's premake.
+ */
+Datum
+partmgr_create_future_partitions(PG_FUNCTION_ARGS)
+{
+	PmOrder		order;
+	int			count;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	pm_arg_not_null(fcinfo, 1, "p_count");
+	count = PG_GETARG_INT32(1);
+	if (count < 1 || count > MAX_COUNT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("p_count must be between 1 and %d", MAX_COUNT)));
+	init_order(&order);
+	order.retire = false;
+	order.premake = count;
+	order.uncapped = true;
+	return_outcomes(fcinfo, carry_out(fcinfo, &order));
+	PG_RETURN_NULL();
+}
+
+/*
+ * partmgr_partition_gap_fill(p_parent_table) makes what is missing since the
+ * first partition, and returns how many it made.
+ */
+Datum
+partmgr_partition_gap_fill(PG_FUNCTION_ARGS)
+{
+	PmOrder		order;
+	int			made = 0;
+	ListCell   *lc;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	init_order(&order);
+	order.retire = false;
+	order.fill_gaps = true;
+	foreach(lc, carry_out(fcinfo, &order))
+	{
+		const PmOutcome *outcome = lfirst(lc);
+
+		if (outcome->step->blocked == NULL)
+			made++;
+	}
+	PG_RETURN_INT32(made);
+}
+
+/* ---------- retention ---------- */
+
+/* retire_action says what was, or would be, done with a partition. */
+static const char *
+retire_action(const PmOutcome *outcome, bool dry_run)
+{
+	if (outcome->step->blocked != NULL)
+		return psprintf("blocked: %s", outcome->step->blocked);
+	switch (outcome->step->retire)
+	{
+		case RETIRE_KEEP:
+			return dry_run ? "would be detached" : "detached";
+		case RETIRE_MOVE:
+			return psprintf("%s to schema %s", dry_run ? "would be moved" : "moved",
+							quote_identifier(outcome->set->retention_schema));
+		case RETIRE_DROP:
+			return dry_run ? "would be dropped" : "dropped";
+	}
+	return NULL;				/* keep the compiler quiet */
+}
+
+/*
+ * retire_old carries out retention, the configured one if NULL is given, and
+ * returns a row for each partition.
+ */
+static void
+retire_old(FunctionCallInfo fcinfo, const char *retention, bool dry_run)
+{
+	PmOrder		order;
+	RowBuilder	row;
+	ListCell   *lc;
+	List	   *outcomes;
+
+	init_order(&order);
+	order.create = false;
+	order.retention = retention;
+	order.dry_run = dry_run;
+	outcomes = carry_out(fcinfo, &order);
+
+	begin_rows(fcinfo, &row);
+	foreach(lc, outcomes)
+	{
+		const PmOutcome *outcome = lfirst(lc);
+
+		add_datum(&row, ObjectIdGetDatum(outcome->set->parent), false);
+		add_text(&row, outcome->partition);
+		add_text(&row, outcome->range);
+		add_count(&row, outcome->rows);
+		add_count(&row, outcome->bytes);
+		add_text(&row, retire_action(outcome, dry_run));
+		put_row(&row);
+	}
+}
+
+/* named_set returns the set that the first argument names; NULL if it is null. */
+static PartSet *
+named_set(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		return NULL;
+	return pm_config_read_one(pm_api_own_set(fcinfo, 0, "p_parent_table"));
+}
+
+/* partmgr_drop_old_partitions(p_parent_table, p_retention, p_dry_run) */
+Datum
+partmgr_drop_old_partitions(PG_FUNCTION_ARGS)
+{
+	char	   *retention;
+	PartSet    *set;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 2, "p_dry_run");
+	retention = pm_arg_text(fcinfo, 1);
+	set = named_set(fcinfo);
+	if (set != NULL && !set->has_retention && retention == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("no retention is configured for table \"%s\"", set->name),
+				 errhint("Pass p_retention, or set the column retention in part_config.")));
+	retire_old(fcinfo, retention, PG_GETARG_BOOL(2));
+	PG_RETURN_NULL();
+}
+
+/* partmgr_drop_old_partitions_months(p_parent_table, p_months, p_dry_run) */
+Datum
+partmgr_drop_old_partitions_months(PG_FUNCTION_ARGS)
+{
+	PartSet    *set;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	pm_arg_not_null(fcinfo, 1, "p_months");
+	pm_arg_not_null(fcinfo, 2, "p_dry_run");
+	if (PG_GETARG_INT32(1) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("p_months must be at least 1")));
+	set = named_set(fcinfo);
+	if (set->key.axis == AXIS_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" is partitioned by an id, which has no months",
+						set->name),
+				 errhint("Pass the number of ids to keep as text: drop_old_partitions(table, '1000000').")));
+	retire_old(fcinfo, psprintf("%d months", PG_GETARG_INT32(1)),
+			   PG_GETARG_BOOL(2));
+	PG_RETURN_NULL();
+}
+
+/* ---------- statistics ---------- */
+
+/* last_analyze tells when a relation was last analyzed, by hand or not. */
+static void
+add_last_analyze(RowBuilder *row, Oid relation)
+{
+	PgStat_StatTabEntry *stats = pgstat_fetch_stat_tabentry(relation);
+	TimestampTz last = (stats == NULL) ? 0 :
+		Max(PM_LAST_ANALYZE(stats), PM_LAST_AUTOANALYZE(stats));
+
+	add_datum(row, TimestampTzGetDatum(last), last == 0);
+}
+
+static void
+put_analyzed(RowBuilder *row, Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	add_text(row, pm_qualified_name(relation));
+	add_count(row, (int64) ((Form_pg_class) GETSTRUCT(tuple))->reltuples);
+	ReleaseSysCache(tuple);
+	add_last_analyze(row, relation);
+	put_row(row);
+}
+
+/*
+ * partmgr_analyze_partitions(p_parent_table) analyzes a parent, which takes
+ * its partitions along, and returns a row for each of them.
+ */
+Datum
+partmgr_analyze_partitions(PG_FUNCTION_ARGS)
+{
+	const bool	only_parent = false;
+	PmLook	   *look;
+	RowBuilder	row;
+	ListCell   *lc;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	look = pm_catalog_look(named_set(fcinfo));
+	pm_ddl_analyze(look->set->parent, look->set->owner, only_parent);
+
+	/* not what this transaction may have read before */
+	CommandCounterIncrement();
+	pgstat_clear_snapshot();
+	begin_rows(fcinfo, &row);
+	put_analyzed(&row, look->set->parent);
+	foreach(lc, look->partitions)
+		put_analyzed(&row, ((Partition *) lfirst(lc))->oid);
+	if (look->dflt != NULL)
+		put_analyzed(&row, look->dflt->oid);
+	PG_RETURN_NULL();
+}

@@ -1,0 +1,356 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *		What exists: the partition key of a table, its partitions with their
+ *		bounds, the highest key.
+ *
+ * Bounds come from the nodes in pg_class.relpartbound, never from text printed
+ * by pg_get_expr, whose form depends on the session.  They are read with one
+ * query for any number of sets: opening every parent instead would cost more
+ * than all the rest of a run that has nothing to do.
+ *
+ * Reads only.  Takes no lock on the partitions; who needs the answer to stay
+ * true holds SHARE UPDATE EXCLUSIVE on the parent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_partitioned_table.h"
+#include "catalog/pg_type.h"
+#include "config.h"
+#include "internal.h"
+#include "nodes/parsenodes.h"
+#include "nodes/primnodes.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+/*
+ * pm_qualified_name returns the quoted name of a relation with its schema, for
+ * statements and messages; its OID if it is gone.
+ */
+char *
+pm_qualified_name(Oid relation)
+{
+	char	   *name = get_rel_name(relation);
+
+	if (name == NULL)
+		return psprintf("%u", relation);
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+									  name);
+}
+
+/*
+ * pm_catalog_key reads a table's partition key.  Returns false with the reason
+ * if it is none that can be managed.
+ */
+bool
+pm_catalog_key(Oid parent, const char *epoch, PartKey *key, char **problem)
+{
+	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
+	Form_pg_partitioned_table form;
+	int			natts;
+	char		strategy;
+
+	memset(key, 0, sizeof(PartKey));
+	if (!HeapTupleIsValid(tuple))
+	{
+		*problem = pstrdup("it is not partitioned");
+		return false;
+	}
+	form = (Form_pg_partitioned_table) GETSTRUCT(tuple);
+	natts = form->partnatts;
+	strategy = (char) form->partstrat;
+	key->attnum = form->partattrs.values[0];
+	ReleaseSysCache(tuple);
+
+	if (strategy == 'h')
+		*problem = pstrdup("it is partitioned by HASH");
+	else if (natts != 1)
+		*problem = psprintf("its partition key has %d columns", natts);
+	else if (key->attnum == 0)
+		*problem = pstrdup("its partition key is an expression");
+	else
+	{
+		key->is_list = strategy == 'l';
+		key->attname = get_attname(parent, key->attnum, false);
+		key->type = getBaseType(get_atttype(parent, key->attnum));
+		if (pm_key_kind(key->type, epoch, &key->kind, &key->axis))
+			return true;
+		*problem = psprintf("type %s of column \"%s\" does not go with epoch \"%s\"",
+							format_type_be(key->type), key->attname, epoch);
+	}
+	return false;
+}
+
+/* one end of a RANGE bound; false if the axis cannot hold it */
+static bool
+read_range_end(const PartKey *key, List *datums, bool is_lower,
+			   int64 *pos, int64 *raw, bool *open)
+{
+	PartitionRangeDatum *datum = linitial_node(PartitionRangeDatum, datums);
+	Const	   *value;
+
+	*open = false;
+	if (datum->kind != PARTITION_RANGE_DATUM_VALUE)
+	{
+		/* a range that ends at MINVALUE or begins at MAXVALUE holds nothing */
+		*open = (datum->kind == PARTITION_RANGE_DATUM_MINVALUE) == is_lower;
+		return *open;
+	}
+	value = castNode(Const, datum->value);
+	if (pm_key_raw(key, value->constvalue, raw))
+		return pm_key_position(key, *raw, true, pos);
+
+	/* infinity as a bound is an open end with another name */
+	if ((key->type == TIMESTAMPTZOID || key->type == TIMESTAMPOID) &&
+		DatumGetInt64(value->constvalue) == (is_lower ? DT_NOBEGIN : DT_NOEND))
+		*open = true;
+	else if (key->type == DATEOID &&
+			 DatumGetInt32(value->constvalue) == (is_lower ? PG_INT32_MIN : PG_INT32_MAX))
+		*open = true;
+	return *open;
+}
+
+static int
+compare_int64(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/* the values of a LIST partition; false if one is no number, or too large */
+static bool
+read_list(const PartKey *key, List *datums, Partition *partition)
+{
+	ListCell   *lc;
+
+	partition->values = palloc(sizeof(int64) * Max(list_length(datums), 1));
+	foreach(lc, datums)
+	{
+		Const	   *value = lfirst_node(Const, lc);
+		int64		raw;
+		int64		pos;
+
+		if (value->constisnull)
+			continue;
+		if (!pm_key_raw(key, value->constvalue, &raw) ||
+			!pm_key_position(key, raw, true, &pos) || pos == PG_INT64_MAX)
+			return false;
+		partition->values[partition->nvalues++] = pos;
+	}
+	if (partition->nvalues == 0)
+		return false;
+	qsort(partition->values, partition->nvalues, sizeof(int64), compare_int64);
+	partition->bound.lower = partition->bound.lower_raw = partition->values[0];
+	partition->bound.upper = partition->bound.upper_raw =
+		partition->values[partition->nvalues - 1] + 1;
+	return true;
+}
+
+/* reads a partition's bound out of the text of its node tree */
+static void
+read_bound(const PartKey *key, char *text, Partition *partition)
+{
+	PartitionBoundSpec *spec = castNode(PartitionBoundSpec, stringToNode(text));
+	PartBound  *bound = &partition->bound;
+
+	partition->is_default = spec->is_default;
+	partition->is_readable = true;
+	if (spec->is_default)
+		return;
+	if (spec->strategy == PARTITION_STRATEGY_LIST)
+		partition->is_readable = read_list(key, spec->listdatums, partition);
+	else
+		partition->is_readable =
+			read_range_end(key, spec->lowerdatums, true, &bound->lower,
+						   &bound->lower_raw, &bound->lower_open) &&
+			read_range_end(key, spec->upperdatums, false, &bound->upper,
+						   &bound->upper_raw, &bound->upper_open);
+}
+
+/* by lower bound; what has none comes first, what cannot be read last */
+static int
+compare_partitions(const ListCell *a, const ListCell *b)
+{
+	const Partition *x = lfirst(a);
+	const Partition *y = lfirst(b);
+
+	if (x->is_readable != y->is_readable)
+		return x->is_readable ? -1 : 1;
+	if (x->bound.lower_open != y->bound.lower_open)
+		return x->bound.lower_open ? -1 : 1;
+	if (x->bound.lower_open || x->bound.lower == y->bound.lower)
+		return x->oid < y->oid ? -1 : 1;
+	return x->bound.lower < y->bound.lower ? -1 : 1;
+}
+
+/* columns: inhparent, inhrelid, nspname, relname, owner, kind, rows, pending, bound */
+static Partition *
+partition_from_row(const PartKey *key, uint64 row)
+{
+	Partition  *partition = palloc0(sizeof(Partition));
+	bool		isnull;
+	char	   *bound;
+
+	partition->oid = pm_spi_oid(row, 2);
+	partition->schema = pm_spi_string(row, 3);
+	partition->name = pm_spi_string(row, 4);
+	partition->owner = pm_spi_oid(row, 5);
+	partition->relkind = DatumGetChar(pm_spi_value(row, 6, &isnull));
+	partition->rows = DatumGetFloat4(pm_spi_value(row, 7, &isnull));
+	partition->is_pending = pm_spi_bool(row, 8);
+	bound = pm_spi_string(row, 9);
+	if (bound)
+	{
+		read_bound(key, bound, partition);
+		pfree(bound);
+	}
+	return partition;
+}
+
+typedef struct LookEntry
+{
+	Oid			parent;
+	PmLook	   *look;
+} LookEntry;
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	Oid			x = ((const LookEntry *) a)->parent;
+	Oid			y = ((const LookEntry *) b)->parent;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * pm_catalog_look_many returns a PmLook for each of the sets, in their order.
+ * A set whose configuration cannot be understood has no partitions here.
+ */
+List *
+pm_catalog_look_many(List *sets)
+{
+	LookEntry  *entries = palloc(sizeof(LookEntry) * Max(list_length(sets), 1));
+	int			n = 0;
+	List	   *looks = NIL;
+	List	   *oids = NIL;
+	PmExtension ext;
+	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	uint64		rows;
+	Oid			types[] = {OIDARRAYOID};
+	Datum		values[1];
+	ListCell   *lc;
+
+	foreach(lc, sets)
+	{
+		PmLook	   *look = palloc0(sizeof(PmLook));
+
+		look->set = lfirst(lc);
+		looks = lappend(looks, look);
+		if (look->set->problem)
+			continue;
+		oids = lappend_oid(oids, look->set->parent);
+		entries[n].parent = look->set->parent;
+		entries[n++].look = look;
+	}
+	if (oids == NIL)
+		return looks;
+	qsort(entries, n, sizeof(LookEntry), compare_entries);
+
+	values[0] = pm_config_oids(oids);
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_select("SELECT i.inhparent, i.inhrelid, n.nspname, c.relname, c.relowner,"
+						 " c.relkind, c.reltuples, i.inhdetachpending, c.relpartbound"
+						 " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+						 " JOIN pg_namespace n ON n.oid = c.relnamespace"
+						 " WHERE i.inhparent = ANY ($1)",
+						 1, types, values, NULL);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		LookEntry	wanted = {pm_spi_oid(i, 1), NULL};
+		LookEntry  *entry = bsearch(&wanted, entries, n, sizeof(LookEntry),
+									compare_entries);
+		Partition  *partition = partition_from_row(&entry->look->set->key, i);
+
+		if (partition->is_default)
+			entry->look->dflt = partition;
+		else
+			entry->look->partitions = lappend(entry->look->partitions, partition);
+	}
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
+	foreach(lc, looks)
+		list_sort(((PmLook *) lfirst(lc))->partitions, compare_partitions);
+	return looks;
+}
+
+/* pm_catalog_look returns one set as it is now. */
+PmLook *
+pm_catalog_look(PartSet *set)
+{
+	return linitial(pm_catalog_look_many(list_make1(set)));
+}
+
+/*
+ * highest_key reads max(key) of one partition, as the owner of the set.  Only
+ * the newest partition with rows is ever asked, so an index makes it a probe.
+ */
+static bool
+highest_key(const PartSet *set, const Partition *partition, int64 *result)
+{
+	PmSpi		spi;
+	bool		isnull;
+	Datum		value;
+	int64		raw;
+	bool		found = false;
+
+	pm_spi_begin(&spi, set->owner);
+	pm_spi_select(psprintf("SELECT max(%s) FROM %s",
+						   quote_identifier(set->key.attname),
+						   quote_qualified_identifier(partition->schema, partition->name)),
+				  0, NULL, NULL, NULL);
+	value = pm_spi_value(0, 1, &isnull);
+	/* a fraction, or what is beyond int64, cannot be a place on the axis */
+	if (!isnull && pm_key_raw(&set->key, value, &raw))
+		found = pm_key_position(&set->key, raw, false, result);
+	pm_spi_end(&spi);
+	return found;
+}
+
+/*
+ * pm_catalog_newest finds the highest key of a set of ids; false if it has no
+ * row.  The default counts only if the set says so.
+ */
+bool
+pm_catalog_newest(const PmLook *look, int64 *newest)
+{
+	bool		found = false;
+	int64		key;
+
+	for (int i = list_length(look->partitions) - 1; i >= 0 && !found; i--)
+	{
+		Partition  *partition = list_nth(look->partitions, i);
+
+		if (partition->is_readable && !partition->is_pending)
+			found = highest_key(look->set, partition, newest);
+	}
+	if (look->dflt && !look->set->ignore_default_data &&
+		highest_key(look->set, look->dflt, &key))
+	{
+		*newest = found ? Max(*newest, key) : key;
+		found = true;
+	}
+	return found;
+}

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Differences between the major versions of PostgreSQL.
+ *
+ * The only place in the tree that asks for PG_VERSION_NUM.  Each difference
+ * gets one name here, spelled like the newest version where that is possible,
+ * and the callers use it without knowing that there is one.  Nothing here
+ * decides anything about partitions.
+ *
+ * 15, 17, 18 and 19 are tested; 14 and 16 are kept possible.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PARTMGR_COMPAT_H
+#define PARTMGR_COMPAT_H
+
+#include "postgres.h"
+
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/acl.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 140000
+#error partmgr needs PostgreSQL 14 or later
+#endif
+
+/*
+ * Wait events: 17 lets an extension name its own, before that all extensions
+ * share one.
+ */
+#if PG_VERSION_NUM >= 170000
+#define pm_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define pm_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* Ownership: 16 replaced a function per kind of object by one for all. */
+#if PG_VERSION_NUM >= 160000
+#define pm_owns_database(dboid, roleid) \
+	object_ownercheck(DatabaseRelationId, dboid, roleid)
+#else
+#define pm_owns_database(dboid, roleid) \
+	pg_database_ownercheck(dboid, roleid)
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#define pm_has_privilege(classid, objid, roleid, mode) \
+	(object_aclcheck(classid, objid, roleid, mode) == ACLCHECK_OK)
+#else
+#define pm_has_privilege(classid, objid, roleid, mode) \
+	(((classid) == NamespaceRelationId ? pg_namespace_aclcheck(objid, roleid, mode) : \
+	  (classid) == TableSpaceRelationId ? pg_tablespace_aclcheck(objid, roleid, mode) : \
+	  pg_proc_aclcheck(objid, roleid, mode)) == ACLCHECK_OK)
+#endif
+
+/* ANALYZE of a parent without its partitions: since 18 */
+#if PG_VERSION_NUM >= 180000
+#define PM_ANALYZE_ONLY "ONLY "
+#else
+#define PM_ANALYZE_ONLY ""
+#endif
+
+/*
+ * Shared memory: since 15 it has to be asked for in a hook of its own, before
+ * that in _PG_init.
+ */
+#if PG_VERSION_NUM >= 150000
+#define pm_on_shmem_request(function, previous) \
+	((previous) = shmem_request_hook, shmem_request_hook = (function))
+#else
+#define pm_on_shmem_request(function, previous) \
+	((previous) = NULL, (function) ())
+typedef void (*shmem_request_hook_type) (void);
+#endif
+
+/* Databases whose DROP was cut short: known since 15.4 and 14.9. */
+#ifndef DATCONNLIMIT_INVALID_DB
+#define DATCONNLIMIT_INVALID_DB (-2)
+#endif
+
+#endif							/* PARTMGR_COMPAT_H */

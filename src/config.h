@@ -1,0 +1,33 @@
+/*-------------------------------------------------------------------------
+ *
+ * config.h
+ *		What config.c and state.c, the two files that name our tables, share,
+ *		and the textual form of a configuration.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PARTMGR_CONFIG_H
+#define PARTMGR_CONFIG_H
+
+#include "internal.h"
+#include "datatype/timestamp.h"
+
+/* the columns of part_config that need reading; NULL as the table means it */
+typedef struct PmConfigText
+{
+	const char *interval;
+	const char *retention;
+	const char *time_zone;
+	const char *name_format;
+	const char *origin;
+	const char *backfill;
+} PmConfigText;
+
+extern char *pm_config_fill(PartSet *set, const PmConfigText *text);
+extern int64 pm_position_read(const PartKey *key, const char *text);
+
+extern char *pm_config_sql(const PmExtension *ext, const char *sql);
+extern void pm_config_begin(PmSpi *spi, PmExtension *ext);
+extern Datum pm_config_oids(List *oids);
+
+#endif							/* PARTMGR_CONFIG_H */

@@ -1,0 +1,454 @@
+/*-------------------------------------------------------------------------
+ *
+ * health.c
+ *		Tell how a set is doing, and what to do about it.
+ *
+ * What is wrong is what the next maintenance would find: the very plan is made
+ * that a run would make, and not carried out, so that health and maintenance
+ * cannot disagree.  Each problem is a sentence that ends with what to do.
+ *
+ * A set that cannot even be looked into (its owner may not read it, its default
+ * is locked away) is one of the things to report, so that is done in a
+ * subtransaction: one broken set does not hide the others.
+ *
+ * Changes nothing, checks no rights.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "health.h"
+#include "plan.h"
+#include "utils/builtins.h"
+#include "utils/resowner.h"
+
+#include "compat.h"
+
+/* problems of one kind that are spelled out; of the others, the number */
+#define MAX_PROBLEMS 10
+
+/* what a look into one set needs, and finds */
+typedef struct Examination
+{
+	PmLook	   *look;
+	TimestampTz now;
+	PlanPoint	point;
+	PartPlan   *plan;
+	List	   *rights;			/* of char *: what the owner lacks */
+	int64		default_rows;
+} Examination;
+
+static const char *const status_names[] = {
+	[STATUS_NO_PARTITIONS] = "NO_PARTITIONS",
+	[STATUS_FAILING] = "FAILING",
+	[STATUS_BEHIND] = "BEHIND",
+	[STATUS_BLOCKED] = "BLOCKED",
+	[STATUS_GAPS] = "GAPS",
+	[STATUS_DEFAULT_ROWS] = "DEFAULT_ROWS",
+	[STATUS_RIGHTS] = "RIGHTS",
+	[STATUS_RESTORED] = "RESTORED",
+	[STATUS_PAUSED] = "PAUSED",
+	[STATUS_CLEANUP_NEEDED] = "CLEANUP_NEEDED",
+	[STATUS_HEALTHY] = "HEALTHY"
+};
+
+/* pm_health_status is the word for a status. */
+const char *
+pm_health_status(PmStatus status)
+{
+	return status_names[status];
+}
+
+
+/* ---------- looking ---------- */
+
+/* set_anchor finds now, or the highest key, on the axis. */
+static void
+set_anchor(void *arg)
+{
+	Examination *exam = arg;
+	const PartSet *set = exam->look->set;
+
+	if (set->key.axis == AXIS_ID)
+		exam->point.has_anchor = pm_catalog_newest(exam->look,
+												   &exam->point.anchor);
+	else
+	{
+		exam->point.has_anchor = true;
+		exam->point.anchor = pm_key_now(&set->key, set->grid.zone, exam->now);
+	}
+}
+
+/* examine makes the plan of the next run, without carrying it out. */
+static void
+examine(void *arg)
+{
+	Examination *exam = arg;
+	PmOrder		order = {
+		.now = exam->now,
+		.create = true,
+		.retire = true,
+		.dry_run = true
+	};
+	PmTemplate *tmpl;
+
+	set_anchor(exam);
+	exam->plan = pm_maintenance_decide(exam->look, &order, &tmpl);
+	exam->rights = pm_catalog_rights_problems(exam->look);
+	exam->default_rows = pm_catalog_default_rows(exam->look);
+}
+
+/*
+ * try_look calls function in a subtransaction and returns the error it raised,
+ * or NULL.  A statement that is cancelled is cancelled as a whole.
+ */
+static ErrorData *
+try_look(void (*function) (void *), Examination *exam)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile edata = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		function(exam);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (edata != NULL && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(edata);
+	return edata;
+}
+
+/*
+ * pm_health_anchor finds the point from which a set is seen; false if the
+ * owner of the set cannot read its highest key.
+ */
+bool
+pm_health_anchor(const PmLook *look, TimestampTz now, PlanPoint *point)
+{
+	Examination exam = {.look = (PmLook *) look, .now = now};
+	bool		done = true;
+
+	if (look->set->key.axis == AXIS_ID)
+		done = try_look(set_anchor, &exam) == NULL;
+	else
+		set_anchor(&exam);
+	*point = exam.point;
+	point->max_far = pm_max_create;
+	return done;
+}
+
+
+/* ---------- counting ---------- */
+
+/* add_size adds a partition's rows and bytes. */
+static void
+add_size(PmHealth *health, const Partition *partition)
+{
+	if (partition->rows >= 0)
+		health->rows = Max(health->rows, 0) + (int64) partition->rows;
+	health->bytes += pm_catalog_bytes(partition->oid);
+}
+
+/* measure fills in what the catalogs alone tell. */
+static void
+measure(PmHealth *health, const PmLook *look)
+{
+	const PartSet *set = look->set;
+	const PartBound *oldest = NULL;
+	const PartBound *newest = NULL;
+	ListCell   *lc;
+
+	health->is_known = true;
+	health->rows = -1;
+	health->partitions = list_length(look->partitions);
+	foreach(lc, look->partitions)
+	{
+		const Partition *partition = lfirst(lc);
+
+		add_size(health, partition);
+		if (!partition->is_readable)
+			continue;
+		if (oldest == NULL)
+			oldest = &partition->bound;
+		if (newest == NULL || partition->bound.upper_open ||
+			(!newest->upper_open && partition->bound.upper > newest->upper))
+			newest = &partition->bound;
+	}
+	if (oldest != NULL)
+	{
+		health->oldest = oldest->lower_open ? pstrdup("MINVALUE") :
+			pm_position_text(&set->key, oldest->lower);
+		health->newest = newest->upper_open ? pstrdup("MAXVALUE") :
+			pm_position_text(&set->key, newest->upper);
+	}
+	health->has_default = (look->dflt != NULL);
+	if (look->dflt != NULL)
+		add_size(health, look->dflt);
+}
+
+/*
+ * find_horizon finds up to where partitions follow each other without a hole,
+ * from the anchor on; the anchor itself if there is none for it.  Returns false
+ * if they never end.
+ */
+static bool
+find_horizon(const Examination *exam, int64 *horizon)
+{
+	int			nholes;
+	bool		has_cover;
+	PartBound  *holes = pm_plan_holes(exam->look->set, exam->look->partitions,
+									  &nholes, &has_cover);
+	int64		anchor = exam->point.anchor;
+
+	for (int h = 0; h < nholes; h++)
+	{
+		if (!holes[h].upper_open && holes[h].upper <= anchor)
+			continue;
+		*horizon = holes[h].lower_open ? anchor : Max(holes[h].lower, anchor);
+		return true;
+	}
+	return false;
+}
+
+/* count_ahead counts the partitions between the anchor and the horizon. */
+static int
+count_ahead(const Examination *exam, bool ends, int64 horizon)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, exam->look->partitions)
+	{
+		const Partition *partition = lfirst(lc);
+
+		if (partition->is_readable && !partition->bound.lower_open &&
+			partition->bound.lower > exam->point.anchor &&
+			(!ends || partition->bound.lower < horizon))
+			count++;
+	}
+	return count;
+}
+
+
+/* ---------- problems ---------- */
+
+static void
+note(PmHealth *health, PmStatus status, char *problem)
+{
+	health->status = Min(health->status, status);
+	health->problems = lappend(health->problems, problem);
+}
+
+/* call writes a call of one of our functions for this set. */
+static char *
+call(const PmHealth *health, const char *function)
+{
+	return psprintf("%s(%s)", function,
+					quote_literal_cstr(quote_qualified_identifier(health->set->schema,
+																  health->set->name)));
+}
+
+/* is_last_error tells whether the last run failed by a step that is blocked. */
+static bool
+is_last_error(const PmHealth *health, const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		const PlanStep *step = lfirst(lc);
+
+		if (step->blocked != NULL && health->state.error != NULL &&
+			strcmp(step->blocked, health->state.error) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+note_failure(PmHealth *health, const char *sqlstate, const char *message)
+{
+	const char *retry = call(health, "run_maintenance");
+
+	if (health->may_see)
+		note(health, STATUS_FAILING,
+			 psprintf("maintenance fails: %s (SQLSTATE %s): when the cause is gone, it heals at the next run, or by %s",
+					  message, sqlstate, retry));
+	else
+		note(health, STATUS_FAILING,
+			 psprintf("maintenance fails: the owner of the table and pg_monitor can see why"));
+}
+
+/* note_behind tells whether what comes next has its partition. */
+static void
+note_behind(PmHealth *health, const Examination *exam)
+{
+	const PartSet *set = health->set;
+	const PartKey *key = &set->key;
+	const char *remedy = call(health, "run_maintenance");
+	int64		horizon;
+	int64		next,
+				second;
+	bool		ends;
+	ListCell   *lc;
+
+	foreach(lc, exam->plan->findings)
+	{
+		const PlanFinding *finding = lfirst(lc);
+
+		if (finding->kind != FINDING_FAR_KEY)
+			continue;
+		note(health, STATUS_BEHIND,
+			 psprintf("%s: move or correct such rows, or raise partmgr.max_create",
+					  finding->text));
+		return;
+	}
+
+	if (!exam->point.has_anchor || health->partitions == 0)
+		return;
+	ends = find_horizon(exam, &horizon);
+	health->has_ahead = true;
+	health->ahead = count_ahead(exam, ends, horizon);
+	if (!ends)
+		return;
+	if (key->axis != AXIS_ID)
+	{
+		health->has_horizon = true;
+		health->horizon = pm_key_instant(key, set->grid.zone, horizon);
+	}
+
+	if (horizon <= exam->point.anchor)
+		note(health, STATUS_BEHIND,
+			 psprintf("no partition takes rows of %s: run %s",
+					  pm_position_text(key, exam->point.anchor), remedy));
+	else if (pm_key_next(key, &set->grid, exam->point.anchor, &next) &&
+			 pm_key_next(key, &set->grid, next, &second) && horizon < second)
+		note(health, STATUS_BEHIND,
+			 psprintf("partitions end at %s, less than one interval ahead: run %s",
+					  pm_position_text(key, horizon), remedy));
+}
+
+/* block_remedy says what to do about a step that cannot be done. */
+static const char *
+block_remedy(const PlanStep *step)
+{
+	switch (step->blocked_code)
+	{
+		case ERRCODE_DUPLICATE_TABLE:
+			return "rename it, or attach it as that partition";
+		case ERRCODE_CHECK_VIOLATION:
+			return "raise the setting for one run, or move the rows away";
+		default:
+			return "remove what is in the way";
+	}
+}
+
+/* note_blocked spells out the steps of the plan that cannot be done. */
+static void
+note_blocked(PmHealth *health, const PartPlan *plan)
+{
+	int			count = 0;
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		const PlanStep *step = lfirst(lc);
+
+		if (step->blocked == NULL)
+			continue;
+		if (step->blocked_code == ERRCODE_DUPLICATE_TABLE)
+			health->clashes++;
+		if (++count <= MAX_PROBLEMS)
+			note(health, STATUS_BLOCKED,
+				 psprintf("%s: %s", step->blocked, block_remedy(step)));
+	}
+	if (count > MAX_PROBLEMS)
+		note(health, STATUS_BLOCKED,
+			 psprintf("%d partitions cannot be made in all: see maintenance_plan()",
+					  count));
+}
+
+/* note_findings adds what the plan has found, as far as it is of one status. */
+static void
+note_findings(PmHealth *health, const PartPlan *plan, PmStatus status)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->findings)
+	{
+		const PlanFinding *finding = lfirst(lc);
+		const char *remedy = NULL;
+
+		switch (finding->kind)
+		{
+			case FINDING_GAP:
+				if (status == STATUS_GAPS)
+					remedy = psprintf("run %s", call(health, "partition_gap_fill"));
+				break;
+			case FINDING_PENDING:
+				if (status == STATUS_BLOCKED)
+					remedy = "finish it with DETACH PARTITION ... FINALIZE";
+				break;
+			case FINDING_UNREADABLE:
+				/* beside a LIST of values, one of NULL or of text is no harm */
+				if (status == STATUS_BLOCKED && !health->set->key.is_list)
+					remedy = "see that its bounds leave room for the others";
+				break;
+			case FINDING_END_OF_TYPE:
+				if (status == STATUS_BLOCKED)
+					remedy = "change the column to a wider type in time";
+				break;
+			case FINDING_CAPPED:
+			case FINDING_FAR_KEY:
+			case FINDING_LAST_KEPT:
+				break;
+		}
+		if (remedy != NULL)
+			note(health, status, psprintf("%s: %s", finding->text, remedy));
+	}
+}
+
+/* count_cleanup counts the partitions that retention would take out. */
+static int64
+count_cleanup(const PartPlan *plan)
+{
+	int64		count = 0;
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+		count += (((PlanStep *) lfirst(lc))->kind == STEP_RETIRE) ? 1 : 0;
+	return count;
+}
+
+/* note_minor adds what does not keep rows from their partitions. */
+static void
+note_minor(PmHealth *health, const Examination *exam)
+{
+	const PartSet *set = health->set;
+	ListCell   *lc;
+
+	health->default_rows = exam->default_rows;
+	if (health->default_rows > 0)
+		note(health, STATUS_DEFAULT_ROWS,
+			 psprintf("default partition %s holds " INT64_FORMAT " rows: give them partitions of their own, or move them away",
+					  quote_qualified_identifier(exam->look->dflt->schema,
+												 exam->look->dflt->name),
+					  health->default_rows));
+	foreach(lc, exam->rights)
+		note(health, STATUS_RIGHTS, lfirst(lc));
+	if

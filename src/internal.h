@@ -1,0 +1,242 @@
+/*-------------------------------------------------------------------------
+ *
+ * internal.h
+ *		What the files that touch the database offer each other.
+ *
+ * Beside partmgr.h, which the pure files share as well: here is everything
+ * that needs a transaction.  Unless said otherwise, results live in the
+ * caller's memory context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PARTMGR_INTERNAL_H
+#define PARTMGR_INTERNAL_H
+
+#include "partmgr.h"
+
+#include "storage/lockdefs.h"
+
+/* ---------- partmgr.c: settings ---------- */
+extern int	pm_interval;		/* s */
+extern bool pm_enabled;
+extern int	pm_max_workers;
+extern int	pm_lock_timeout;	/* ms */
+extern int	pm_max_create;		/* partitions a run may make */
+extern int	pm_move_rows;		/* rows a creation may move out of the default */
+extern int	pm_log_days;
+
+/* ---------- failpoint.c ---------- */
+#ifdef PARTMGR_DEBUG
+extern void pm_failpoint(const char *name);
+extern void pm_failpoint_define(void);
+#define PM_FAILPOINT(name) pm_failpoint(name)
+#else
+#define PM_FAILPOINT(name) ((void) 0)
+#define pm_failpoint_define() ((void) 0)
+#endif
+
+/* ---------- spi.c ---------- */
+typedef struct PmSpi
+{
+	Oid			save_userid;
+	int			save_sec_context;
+	int			nestlevel;
+	MemoryContext caller;		/* result context of the enclosing begin */
+} PmSpi;
+
+extern void pm_spi_begin(PmSpi *spi, Oid userid);
+extern void pm_spi_end(PmSpi *spi);
+extern uint64 pm_spi_select(const char *sql, int nargs, Oid *types,
+							Datum *values, const char *nulls);
+extern uint64 pm_spi_write(const char *sql, int nargs, Oid *types,
+						   Datum *values, const char *nulls);
+extern void pm_spi_utility(const char *sql);
+extern Datum pm_spi_value(uint64 row, int column, bool *isnull);
+extern Oid	pm_spi_oid(uint64 row, int column);
+extern bool pm_spi_bool(uint64 row, int column);
+extern char *pm_spi_string(uint64 row, int column);
+extern void pm_spi_procedure_begin(void);
+extern void pm_spi_procedure_commit(void);
+extern void pm_spi_procedure_end(void);
+
+/* ---------- config.c ---------- */
+typedef struct PmExtension
+{
+	Oid			oid;
+	Oid			owner;
+	char	   *schema;
+	bool		needs_update;	/* its SQL is not of the library's version */
+} PmExtension;
+
+/* how the maintenance of a set is doing: its row of part_state */
+typedef struct PmState
+{
+	bool		has_row;
+	TimestampTz next_run;
+	TimestampTz last_run;
+	TimestampTz last_error_at;	/* the last three are 0 for never */
+	int			failures;
+	char	   *sqlstate;
+	char	   *error;
+} PmState;
+
+/* one line of part_log */
+typedef struct PmLogEntry
+{
+	Oid			parent;
+	const char *action;
+	const char *partition;
+	const char *range;
+	int64		rows;			/* -1: not known */
+	int64		bytes;			/* -1: not known */
+	const char *sqlstate;
+	const char *message;
+} PmLogEntry;
+
+extern bool pm_extension_find(PmExtension *ext);
+extern void pm_extension_require(PmExtension *ext);
+extern bool pm_config_ready(bool *needs_update);
+extern List *pm_config_parents(bool automatic_only, bool armed_only);
+extern List *pm_config_read(List *parents);
+extern PartSet *pm_config_read_one(Oid parent);
+extern bool pm_config_exists(Oid parent);
+extern void pm_config_insert(const PartSet *set, const char *const *columns,
+							 const char *const *values, int ncolumns);
+extern bool pm_config_delete(Oid parent);
+extern void pm_config_forget_dangling(void);
+extern int	pm_config_arm(List *parents, TimestampTz now);
+extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
+								   int64 backfill);
+extern List *pm_config_due(TimestampTz at, TimestampTz *next_due);
+extern bool pm_config_note_success(List *parents, TimestampTz now);
+extern bool pm_config_note_failure(Oid parent, TimestampTz now, int sqlerrcode,
+								   const char *message);
+extern bool pm_config_note_busy(Oid parent, TimestampTz now);
+extern void pm_config_make_due(Oid parent, TimestampTz now);
+extern void pm_config_state(Oid parent, PmState *state);
+extern void pm_log_write(List *entries);
+extern void pm_log_trim(TimestampTz now);
+extern bool pm_interval_parse(const PartKey *key, const char *text,
+							  PartInterval *interval, char **problem);
+extern char *pm_position_text(const PartKey *key, int64 pos);
+
+/* ---------- catalog.c ---------- */
+
+/* one set as it was found */
+typedef struct PmLook
+{
+	PartSet    *set;
+	List	   *partitions;		/* of Partition, by lower bound, no default */
+	Partition  *dflt;			/* or NULL */
+} PmLook;
+
+/* what new partitions of a set take from its parent besides LIKE and ATTACH */
+typedef struct PmTemplate
+{
+	char	   *tablespace;
+	char	   *access_method;
+	char		relreplident;
+	Oid			replident_index;
+	List	   *column_targets; /* of char *: ALTER COLUMN ... SET STATISTICS n */
+	List	   *grants;			/* of char *: GRANT ... ON, up to the table */
+	List	   *grant_tails;	/* of char *: what follows the table */
+	List	   *columns;		/* of char *: columns that can be written */
+	bool		has_incoming_fk;
+	bool		has_outgoing_fk;
+	int			locks_per_partition;
+	bool		default_has_rows;
+} PmTemplate;
+
+extern bool pm_catalog_key(Oid parent, const char *epoch, PartKey *key,
+						   char **problem);
+extern PmLook *pm_catalog_look(PartSet *set);
+extern List *pm_catalog_look_many(List *sets);
+extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
+extern PmTemplate *pm_catalog_template(const PmLook *look);
+extern void pm_catalog_check_steps(const PmLook *look, const PmTemplate *tmpl,
+								   PartPlan *plan);
+extern int	pm_catalog_lock_budget(const PmTemplate *tmpl);
+extern List *pm_catalog_rights_problems(const PmLook *look);
+extern int64 pm_catalog_bytes(Oid relation);
+extern int64 pm_catalog_default_rows(const PmLook *look);
+extern Oid	pm_catalog_child_index(Oid partition, Oid parent_index);
+extern List *pm_catalog_index_drops(const Partition *partition);
+extern List *pm_catalog_publications(const PartSet *set,
+									 const Partition *partition);
+extern char *pm_catalog_key_test(const PartSet *set, const PartBound *bound);
+extern char *pm_catalog_blockers(Oid relation);
+extern char *pm_qualified_name(Oid relation);
+
+/* ---------- plan.c: pure ---------- */
+extern PartPlan *pm_plan(const PartSet *set, List *partitions,
+					 const PlanPoint *point);
+
+/* ---------- ddl.c ---------- */
+extern List *pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
+							   const PlanStep *step);
+extern char *pm_ddl_text(const PmLook *look, const PmTemplate *tmpl,
+						 const PlanStep *step);
+extern char *pm_ddl_range(const PartKey *key, const Partition *partition,
+						  const PartBound *bound);
+extern char *pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl,
+						  const PlanStep *step);
+extern void pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl,
+						 const PlanStep *step);
+extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
+							 List *steps);
+extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
+extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
+
+/* ---------- maintenance.c ---------- */
+
+/* what one run is asked to do */
+typedef struct PmOrder
+{
+	TimestampTz now;
+	bool		create;
+	bool		retire;
+	bool		fill_gaps;
+	bool		analyze;
+	bool		dry_run;
+	bool		uncapped;		/* asked for by name: partmgr.max_create is no limit */
+	int			max_create;		/* 0: partmgr.max_create */
+	int			premake;		/* 0: as configured */
+	const char *retention;		/* NULL: as configured */
+	bool		has_backfill;
+	int64		backfill;
+} PmOrder;
+
+/* what became of a step */
+typedef struct PmOutcome
+{
+	const PartSet *set;
+	PlanStep   *step;
+	const char *step_name;
+	const char *partition;
+	const char *range;
+	const char *status;			/* done, planned, blocked */
+	int64		rows;
+	int64		bytes;
+	const char *locks;			/* of a dry run */
+	const char *sql;			/* of a dry run */
+} PmOutcome;
+
+typedef struct PmWorkerRun PmWorkerRun;
+
+extern List *pm_maintain(Oid parent, const PmOrder *order);
+extern void pm_maintain_all(List *parents, const PmOrder *order,
+							List **outcomes);
+extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
+								   PmTemplate **tmpl);
+extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now);
+extern char *pm_run_title(PmWorkerRun *run);
+extern bool pm_run_step(PmWorkerRun *run);
+extern void pm_run_succeeded(PmWorkerRun *run);
+extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);
+
+/* ---------- worker ---------- */
+extern void pm_worker_register(void);
+extern void pm_worker_wake(void);
+extern bool pm_worker_running(void);
+
+#endif							/* PARTMGR_INTERNAL_H */

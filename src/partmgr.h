@@ -1,0 +1,246 @@
+/*-------------------------------------------------------------------------
+ *
+ * partmgr.h
+ *		The vocabulary of partmgr, and what each file offers the others.
+ *
+ * What travels between the layers is small and plain: a set (one managed
+ * parent with its configuration), its partitions with bounds as int64 on the
+ * set's axis, and a plan (a list of steps).  Calls go down only: entry ->
+ * use case -> look / decide / do -> plumbing (see src/README.md).
+ *
+ * The axis: every position is an int64.  AXIS_ID: the number itself.
+ * AXIS_INSTANT (timestamptz, epoch numbers): microseconds since 2000-01-01
+ * UTC, as TimestampTz.  AXIS_LOCAL (timestamp, date, yyyymmdd, yyyymm):
+ * microseconds since 2000-01-01 on the wall clock, as Timestamp.
+ *
+ * Raw: the column's own number, which is exact where the axis is not: the
+ * integer of an id, epoch or date key; microseconds of a timestamp; days of a
+ * date.  A neighbour of an existing partition is continued from its raw value.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PARTMGR_H
+#define PARTMGR_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
+#include "pgtime.h"
+
+/* the SQL version that this library serves; the control file says the same */
+#define PARTMGR_SQL_VERSION "1.0"
+
+/* what a key looks like, and so which functions of key.c serve it */
+typedef enum PmKeyKind
+{
+	KEY_TIMESTAMPTZ,
+	KEY_TIMESTAMP,
+	KEY_DATE,
+	KEY_ID,						/* int2, int4, int8, numeric */
+	KEY_SECONDS,				/* the rest: time in a number */
+	KEY_MILLISECONDS,
+	KEY_MICROSECONDS,
+	KEY_NANOSECONDS,
+	KEY_YYYYMMDD,
+	KEY_YYYYMM
+} PmKeyKind;
+
+typedef enum PmAxis
+{
+	AXIS_ID,
+	AXIS_INSTANT,
+	AXIS_LOCAL
+} PmAxis;
+
+/* the partition key of a set */
+typedef struct PartKey
+{
+	AttrNumber	attnum;
+	const char *attname;
+	Oid			type;			/* base type, below any domain */
+	PmKeyKind	kind;
+	PmAxis		axis;
+	bool		is_list;		/* PARTITION BY LIST, interval 1 */
+} PartKey;
+
+/* a width on the axis: exactly one of the three is not 0, none is negative */
+typedef struct PartInterval
+{
+	int32		months;
+	int32		days;
+	int64		units;			/* microseconds, or ids */
+} PartInterval;
+
+/* where the bounds of new partitions lie: origin + k * interval */
+typedef struct PartGrid
+{
+	PartInterval interval;
+	int64		origin;
+	pg_tz	   *zone;			/* the set's calendar; NULL on AXIS_ID */
+} PartGrid;
+
+/* [lower, upper) on the axis; the raw values are what stands in the catalog */
+typedef struct PartBound
+{
+	int64		lower;
+	int64		upper;
+	int64		lower_raw;
+	int64		upper_raw;
+	bool		lower_open;		/* MINVALUE or -infinity: lower means nothing */
+	bool		upper_open;		/* MAXVALUE or infinity: upper means nothing */
+} PartBound;
+
+/* one existing partition */
+typedef struct Partition
+{
+	Oid			oid;
+	char	   *schema;
+	char	   *name;
+	Oid			owner;
+	char		relkind;
+	bool		is_default;
+	bool		is_pending;		/* a concurrent detach was cut short */
+	bool		is_readable;	/* false: a bound that the axis cannot hold */
+	PartBound	bound;			/* for LIST: lowest value, highest value + 1 */
+	int			nvalues;		/* LIST: its values, ascending */
+	int64	   *values;
+	double		rows;			/* estimate; -1 when never analyzed */
+} Partition;
+
+/* what happens to a partition that retention takes out */
+typedef enum PmRetire
+{
+	RETIRE_KEEP,				/* detach, leave it where it is */
+	RETIRE_MOVE,				/* detach, move to retention_schema */
+	RETIRE_DROP
+} PmRetire;
+
+/* one managed set: a row of part_config with what it refers to */
+typedef struct PartSet
+{
+	Oid			parent;
+	char	   *schema;
+	char	   *name;
+	Oid			owner;
+	PartKey		key;
+	PartGrid	grid;
+	int			premake;
+	bool		automatic;		/* automatic_maintenance = 'on' */
+	bool		is_armed;		/* has a part_state row; false after a restore */
+	bool		has_retention;
+	PartInterval retention;
+	PmRetire	retire;
+	char	   *retention_schema;
+	bool		retention_keep_index;
+	bool		retention_keep_publication;
+	bool		inherit_privileges;
+	bool		ignore_default_data;
+	char	   *name_format;	/* never NULL: configured or the default one */
+	bool		has_backfill;	/* partitions are wanted from backfill on */
+	int64		backfill;
+
+	/*
+	 * Why the configuration cannot be understood, or NULL.  Then only the
+	 * parent, its names and its owner are filled in.
+	 */
+	char	   *problem;
+	int			problem_code;	/* SQLSTATE of that */
+} PartSet;
+
+typedef enum PmStepKind
+{
+	STEP_CREATE,
+	STEP_RETIRE
+} PmStepKind;
+
+/* one action of a plan */
+typedef struct PlanStep
+{
+	PmStepKind	kind;
+	PartBound	bound;
+	char	   *name;			/* partition to make or to retire */
+	Partition  *partition;		/* STEP_RETIRE */
+	PmRetire	retire;
+	char	   *reason;
+	int64		move_rows;		/* rows that wait for it in the default */
+	char	   *blocked;		/* why it cannot be done now, or NULL */
+	int			blocked_code;	/* SQLSTATE of that */
+} PlanStep;
+
+typedef enum PmFindingKind
+{
+	FINDING_GAP,				/* a range in the past that no partition takes */
+	FINDING_UNREADABLE,			/* a bound that the axis cannot hold */
+	FINDING_PENDING,			/* a detach that is to be finalized */
+	FINDING_CAPPED,				/* more partitions wanted than a run may make */
+	FINDING_FAR_KEY,			/* highest key is far beyond the partitions */
+	FINDING_END_OF_TYPE,		/* no further partition fits the column's type */
+	FINDING_LAST_KEPT			/* the last partition is expired, and stays */
+} PmFindingKind;
+
+typedef struct PlanFinding
+{
+	PmFindingKind kind;
+	PartBound	bound;			/* FINDING_GAP */
+	char	   *text;
+} PlanFinding;
+
+typedef struct PartPlan
+{
+	List	   *steps;			/* of PlanStep: creation first, then retirement */
+	List	   *findings;		/* of PlanFinding */
+	int			left_out;		/* creations beyond the cap, for later runs */
+	int			gaps;			/* all gaps; findings name only the first ones */
+} PartPlan;
+
+/* what plan.c decides from, besides the set and its partitions */
+typedef struct PlanPoint
+{
+	bool		has_anchor;		/* false: an id set that never had a row */
+	int64		anchor;			/* now, or the highest key, on the axis */
+	int			max_create;		/* cap of one run */
+	int			max_far;		/* intervals beyond the last partition at which a
+								 * highest key is believed */
+	bool		fill_gaps;		/* partition_gap_fill: gaps become steps */
+	bool		create;			/* plan creation */
+	bool		retire;			/* plan retention */
+} PlanPoint;
+
+/* ---------- key.c: pure ---------- */
+extern bool pm_key_kind(Oid basetype, const char *epoch, PmKeyKind *kind,
+						PmAxis *axis);
+extern bool pm_key_floor(const PartKey *key, const PartGrid *grid, int64 pos,
+						 int64 *result);
+extern bool pm_key_next(const PartKey *key, const PartGrid *grid, int64 pos,
+						int64 *result);
+extern bool pm_key_add(const PartKey *key, const PartGrid *grid,
+					   const PartInterval *interval, int64 pos, int64 times,
+					   int64 *result);
+extern int64 pm_key_default_origin(const PartKey *key,
+								   const PartInterval *interval, pg_tz *zone);
+extern int64 pm_key_now(const PartKey *key, pg_tz *zone, TimestampTz now);
+extern TimestampTz pm_key_instant(const PartKey *key, pg_tz *zone, int64 pos);
+extern bool pm_key_raw(const PartKey *key, Datum value, int64 *raw);
+extern bool pm_key_position(const PartKey *key, int64 raw, bool round_up,
+							int64 *pos);
+extern bool pm_key_raw_of(const PartKey *key, int64 pos, int64 *raw);
+extern Datum pm_key_datum(const PartKey *key, int64 raw);
+extern char *pm_key_literal(const PartKey *key, int64 raw);
+extern char *pm_key_interval_text(const PartKey *key,
+								  const PartInterval *interval);
+
+/* ---------- name.c: pure ---------- */
+extern const char *pm_name_default_format(const PartKey *key,
+										  const PartGrid *grid);
+extern char *pm_name_format_problem(const char *format, const PartKey *key,
+									const PartGrid *grid);
+extern char *pm_name_partition(const char *parent, const char *format,
+							   const PartKey *key, const PartGrid *grid,
+							   const PartBound *bound);
+extern char *pm_name_default(const char *parent);
+extern char *pm_name_detect(const char *parent, const PartKey *key,
+							const PartGrid *grid, List *partitions);
+
+#endif							/* PARTMGR_H */

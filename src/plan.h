@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan.h
+ *		What the files of the plan share, a plan in the making, and what those
+ *		who look at a set ask them without a plan.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include "partmgr.h"
+
+typedef struct PlanWork
+{
+	const PartSet *set;
+	const PlanPoint *point;
+	PartPlan   *plan;
+
+	/* partitions that end at or below it are expired */
+	bool		has_cutoff;
+	int64		cutoff;
+
+	/* highest key too far away to be believed: nothing follows from it */
+	bool		is_far;
+} PlanWork;
+
+/* plan.c */
+extern PlanFinding *pm_plan_finding(PlanWork *work, PmFindingKind kind,
+									char *text);
+extern bool pm_plan_cutoff(const PartSet *set, List *partitions,
+						   const PlanPoint *point, int64 *cutoff);
+extern bool pm_plan_expired(const PartSet *set, const Partition *partition,
+							int64 cutoff);
+
+/* plan_create.c */
+extern void pm_plan_creation(PlanWork *work, List *partitions);
+
+/* plan_holes.c */
+extern PartBound *pm_plan_holes(const PartSet *set, List *partitions,
+								int *nholes, bool *has_cover);
+
+#endif							/* PLAN_H */

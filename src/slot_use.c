@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ *
+ * slot_use.c
+ *		What workers and backends do with the slots in shared memory.
+ *
+ * A worker enters its slot before it connects and leaves it when it is out of
+ * the process array.  A backend wakes, at commit, or blocks a database and
+ * ends the worker there.  See slot.c for the rules.
+ *
+ * Nothing here reads a catalog, or raises an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "slot.h"
+
+/* where this process is the worker */
+static Oid	my_dboid = InvalidOid;
+
+/* ---------- the worker ---------- */
+
+/*
+ * Runs when this worker is out of the process array, whatever the reason for
+ * its end.
+ */
+static void
+vacate_slot(int code, Datum arg)
+{
+	PmSlot	   *slot;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(my_dboid);
+	Assert(slot != NULL && slot->pid == MyProcPid);
+	slot->pid = 0;
+	if (!slot->has_reported && !slot->is_excused)
+		pm_slot_count_failure(slot);
+	pm_slot_set_launcher_latch();
+	LWLockRelease(pm_slots_lock);
+
+	ConditionVariableBroadcast(&pm_slots->ended);
+}
+
+/*
+ * pm_slot_enter notes this process as the worker of a database; to be called
+ * before it connects, so that pm_slot_end_worker reaches it from then on.
+ *
+ * Returns false, and the worker must go, if it comes too late or somebody
+ * needs the database for himself.
+ */
+bool
+pm_slot_enter(Oid dboid, uint32 start)
+{
+	PmSlot	   *slot;
+	bool		welcome = false;
+
+	if (pm_slots == NULL)
+		return false;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(dboid);
+	if (slot != NULL && slot->start == start)
+	{
+		slot->start = 0;
+		if (slot->blocks == 0 && slot->pid == 0)
+		{
+			slot->pid = MyProcPid;
+			slot->has_reported = false;
+			slot->is_excused = false;
+			welcome = true;
+		}
+	}
+	LWLockRelease(pm_slots_lock);
+
+	if (welcome)
+	{
+		/* before connecting, hence called after RemoveProcFromArray */
+		my_dboid = dboid;
+		on_shmem_exit(vacate_slot, (Datum) 0);
+	}
+	return welcome;
+}
+
+/* pm_slot_wakes returns the number to give to pm_slot_leave later. */
+uint32
+pm_slot_wakes(void)
+{
+	PmSlot	   *slot;
+	uint32		wakes;
+
+	LWLockAcquire(pm_slots_lock, LW_SHARED);
+	slot = pm_slot_find(my_dboid);
+	wakes = slot->wakes;
+	LWLockRelease(pm_slots_lock);
+	return wakes;
+}
+
+/*
+ * pm_slot_leave notes what this worker has found and when the next one is due.
+ *
+ * Returns false, with nothing noted, if the database was woken since the given
+ * number was read: then there may be more to do.
+ */
+bool
+pm_slot_leave(PmDbState state, TimestampTz next_due, uint32 wakes)
+{
+	PmSlot	   *slot;
+	bool		may_leave;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(my_dboid);
+	may_leave = slot->wakes == wakes;
+	if (may_leave)
+	{
+		slot->state = state;
+		slot->next_due = next_due;
+		slot->has_reported = true;
+		slot->failures = 0;
+		slot->not_before = 0;
+	}
+	LWLockRelease(pm_slots_lock);
+	return may_leave;
+}
+
+/*
+ * pm_slot_tell_update returns true for the first worker since the start of
+ * the server that finds the extension of this database too old.
+ */
+bool
+pm_slot_tell_update(void)
+{
+	PmSlot	   *slot;
+	bool		is_first;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(my_dboid);
+	is_first = !slot->is_update_told;
+	slot->is_update_told = true;
+	LWLockRelease(pm_slots_lock);
+	return is_first;
+}
+
+/* ---------- backends ---------- */
+
+/* Something is due in the database now.  The caller holds the lock. */
+static void
+wake_slot(PmSlot *slot)
+{
+	slot->next_due = GetCurrentTimestamp();
+	slot->wakes++;
+	slot->failures = 0;
+	slot->not_before = 0;
+	pm_slot_set_launcher_latch();
+}
+
+/*
+ * pm_slot_wake says that a database has the extension and something to do.
+ * No-op where the library was not preloaded, as for the following ones.
+ */
+void
+pm_slot_wake(Oid dboid)
+{
+	PmSlot	   *slot;
+
+	if (pm_slots == NULL)
+		return;
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find_or_add(dboid);
+	if (slot != NULL)
+	{
+		if (slot->state != DB_OUTDATED)
+			slot->state = DB_WITH;
+		wake_slot(slot);
+	}
+	LWLockRelease(pm_slots_lock);
+}
+
+/*
+ * pm_slot_prepared says that a transaction that will need a wake has been
+ * prepared.  It is for pm_slot_prepared_committed, called by whoever commits a
+ * prepared transaction in this database, maybe another one: from now on each
+ * of them is a reason to look.
+ */
+void
+pm_slot_prepared(Oid dboid)
+{
+	PmSlot	   *slot;
+
+	if (pm_slots == NULL)
+		return;
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find_or_add(dboid);
+	if (slot != NULL)
+		slot->wake_if_prepared = true;
+	LWLockRelease(pm_slots_lock);
+}
+
+void
+pm_slot_prepared_committed(Oid dboid)
+{
+	PmSlot	   *slot;
+
+	if (pm_slots == NULL)
+		return;
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(dboid);
+	if (slot != NULL && slot->wake_if_prepared)
+		wake_slot(slot);
+	LWLockRelease(pm_slots_lock);
+}
+
+/* pm_slot_look_again has the launcher list the databases anew. */
+void
+pm_slot_look_again(void)
+{
+	if (pm_slots == NULL)
+		return;
+	LWLockAcquire(pm_slots_lock, LW_SHARED);
+	pm_slot_set_launcher_latch();
+	LWLockRelease(pm_slots_lock);
+}
+
+/*
+ * pm_slot_block keeps new workers out of a database until pm_slot_unblock.
+ * Returns false if that is not possible, because all slots are taken: then no
+ * worker is ever started there.
+ */
+bool
+pm_slot_block(Oid dboid)
+{
+	PmSlot	   *slot;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find_or_add(dboid);
+	if (slot != NULL)
+		slot->blocks++;
+	LWLockRelease(pm_slots_lock);
+	return slot != NULL;
+}
+
+void
+pm_slot_unblock(Oid dboid)
+{
+	PmSlot	   *slot;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(dboid);
+	Assert(slot != NULL && slot->blocks > 0);
+	slot->blocks--;
+	pm_slot_set_launcher_latch();
+	LWLockRelease(pm_slots_lock);
+}
+
+/*
+ * pm_slot_end_worker tells the worker of a database to end; returns false if
+ * there is none (any more).  The worker does not count as failed.
+ */
+bool
+pm_slot_end_worker(Oid dboid)
+{
+	PmSlot	   *slot;
+	bool		is_there;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(dboid);
+	is_there = slot != NULL && slot->pid != 0;
+	if (is_there)
+	{
+		slot->is_excused = true;
+		(void) kill(slot->pid, SIGTERM);
+	}
+	LWLockRelease(pm_slots_lock);
+	return is_there;
+}
+
+/*
+ * pm_slot_wait_end waits until some worker has ended, or for the given time.
+ * The caller asks again for the one that it means, and ends all with
+ * ConditionVariableCancelSleep.
+ */
+void
+pm_slot_wait_end(long timeout_ms)
+{
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = pm_wait_event("PartmgrWorkerEnd");
+	(void) ConditionVariableTimedSleep(&pm_slots->ended, timeout_ms, event);
+}

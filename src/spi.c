@@ -1,0 +1,188 @@
+/*-------------------------------------------------------------------------
+ *
+ * spi.c
+ *		The only caller of SPI: as whom a statement runs, with which search
+ *		path, and how its result comes back.
+ *
+ * Whoever calls, the statements run as the role given to pm_spi_begin, under
+ * SECURITY_RESTRICTED_OPERATION (nothing they run can change the session) and
+ * SECURITY_NOFORCE_RLS (FORCE ROW LEVEL SECURITY would silently filter the
+ * owner's own rows), with search_path pinned to pg_catalog, pg_temp.  Values
+ * are always arguments, never part of the text.
+ *
+ * Nothing here is undone by hand on error: user id, settings, snapshot and
+ * SPI connection are restored by the abort of the (sub)transaction.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "internal.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+
+/* innermost pm_spi_begin; for the memory context of results */
+static MemoryContext result_context = NULL;
+
+/*
+ * pm_spi_begin becomes the given role and connects.
+ *
+ * Nests; each begin has its pm_spi_end.  Strings read by pm_spi_string are
+ * copied to the memory context that is current here.
+ */
+void
+pm_spi_begin(PmSpi *spi, Oid userid)
+{
+	memset(spi, 0, sizeof(PmSpi));
+	spi->caller = result_context;
+	result_context = CurrentMemoryContext;
+
+	GetUserIdAndSecContext(&spi->save_userid, &spi->save_sec_context);
+	SetUserIdAndSecContext(userid,
+						   spi->save_sec_context |
+						   SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_NOFORCE_RLS);
+	spi->nestlevel = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+/* pm_spi_end disconnects and becomes the former role again. */
+void
+pm_spi_end(PmSpi *spi)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+	AtEOXact_GUC(true, spi->nestlevel);
+	SetUserIdAndSecContext(spi->save_userid, spi->save_sec_context);
+	result_context = spi->caller;
+}
+
+static void
+check_result(int code, const char *sql)
+{
+	if (code < 0)
+		elog(ERROR, "unexpected SPI result %s for \"%s\"",
+			 SPI_result_code_string(code), sql);
+}
+
+/*
+ * pm_spi_select runs a query that writes nothing and returns its row count.
+ *
+ * It sees what is committed now, also inside a REPEATABLE READ transaction:
+ * a plan made from an old snapshot would make partitions that exist.
+ */
+uint64
+pm_spi_select(const char *sql, int nargs, Oid *types, Datum *values,
+			  const char *nulls)
+{
+	int			code;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	code = SPI_execute_with_args(sql, nargs, types, values, nulls, true, 0);
+	PopActiveSnapshot();
+	check_result(code, sql);
+	return SPI_processed;
+}
+
+/* pm_spi_write runs a statement that writes and returns its row count. */
+uint64
+pm_spi_write(const char *sql, int nargs, Oid *types, Datum *values,
+			 const char *nulls)
+{
+	check_result(SPI_execute_with_args(sql, nargs, types, values, nulls,
+									   false, 0),
+				 sql);
+	return SPI_processed;
+}
+
+/* pm_spi_utility runs a statement without arguments, DDL mostly. */
+void
+pm_spi_utility(const char *sql)
+{
+	check_result(SPI_execute(sql, false, 0), sql);
+}
+
+/*
+ * pm_spi_value returns a field of the last result; row and column count from
+ * 0 and 1.  A value by reference lives until the next pm_spi call.
+ */
+Datum
+pm_spi_value(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc,
+						 column, isnull);
+}
+
+/* pm_spi_oid returns a field of type oid; InvalidOid if it is null. */
+Oid
+pm_spi_oid(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = pm_spi_value(row, column, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
+/* pm_spi_bool returns a field of type boolean; false if it is null. */
+bool
+pm_spi_bool(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = pm_spi_value(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+/*
+ * pm_spi_string returns a field in its text form, NULL if it is null, in the
+ * memory context of pm_spi_begin's caller.
+ */
+char *
+pm_spi_string(uint64 row, int column)
+{
+	char	   *value = SPI_getvalue(SPI_tuptable->vals[row],
+									 SPI_tuptable->tupdesc, column);
+	char	   *copy;
+
+	if (value == NULL)
+		return NULL;
+	copy = MemoryContextStrdup(result_context, value);
+	pfree(value);
+	return copy;
+}
+
+/*
+ * pm_spi_procedure_begin, _commit, _end are for procedures that commit, and
+ * for nothing else.  The other functions nest inside.
+ */
+void
+pm_spi_procedure_begin(void)
+{
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+pm_spi_procedure_commit(void)
+{
+	SPI_commit();
+}
+
+void
+pm_spi_procedure_end(void)
+{
+	if (SPI_finish() != SPI_OK_FINISH)
+		elog(ERROR, "SPI_finish failed");
+}

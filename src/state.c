@@ -1,0 +1,322 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *		Our bookkeeping: part_state, how each set is doing, and part_log, what
+ *		was done.
+ *
+ * With config.c the only file that names our tables.  A row of part_state that
+ * somebody else is writing at this moment (a maintenance in a transaction that
+ * is still open) is skipped, never waited for: it will say the same soon, and
+ * bookkeeping must not hold up work.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "internal.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "config.h"
+
+/* after so many failures the pause between tries grows no more */
+#define MAX_BACKOFF_FAILURES 20
+
+/* a set that somebody else was working on is looked at again this soon */
+#define BUSY_SECONDS 5
+
+static Datum
+seconds(int n)
+{
+	Interval   *interval = palloc0(sizeof(Interval));
+
+	interval->time = n * USECS_PER_SEC;
+	return IntervalPGetDatum(interval);
+}
+
+/*
+ * pm_config_arm lets the worker maintain these sets from now on; returns how
+ * many were not armed before.  Idempotent.
+ */
+int
+pm_config_arm(List *parents, TimestampTz now)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	uint64		rows;
+	Oid			types[] = {OIDARRAYOID, TIMESTAMPTZOID};
+	Datum		values[] = {pm_config_oids(parents), TimestampTzGetDatum(now)};
+
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_write(pm_config_sql(&ext,
+									  "INSERT INTO %s (parent_table, next_run)"
+									  " SELECT c.parent_table, $2 FROM %c c WHERE c.parent_table = ANY ($1)"
+									  " ON CONFLICT DO NOTHING"),
+						2, types, values, NULL);
+	pm_spi_end(&spi);
+	return (int) rows;
+}
+
+/*
+ * pm_config_set_backfill remembers, or forgets, that older partitions are
+ * still to be made from a bound on.
+ */
+void
+pm_config_set_backfill(const PartSet *set, bool has_backfill, int64 backfill)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(set->parent), (Datum) 0};
+
+	if (has_backfill)
+		values[1] = CStringGetTextDatum(pm_position_text(&set->key, backfill));
+	pm_config_begin(&spi, &ext);
+	pm_spi_write(pm_config_sql(&ext, "UPDATE %s SET backfill = $2 WHERE parent_table = $1::regclass"),
+				 2, types, values, has_backfill ? "  " : " n");
+	pm_spi_end(&spi);
+}
+
+/*
+ * pm_config_due returns the sets that the worker is to maintain now, and in
+ * next_due when the next one will be due after them (DT_NOEND: none).
+ */
+List *
+pm_config_due(TimestampTz at, TimestampTz *next_due)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	uint64		rows;
+	List	   *result = NIL;
+	bool		isnull;
+
+	*next_due = DT_NOEND;
+	if (!pm_extension_find(&ext))
+		return NIL;
+	pm_spi_begin(&spi, ext.owner);
+	rows = pm_spi_select(pm_config_sql(&ext,
+									   "SELECT c.parent_table::oid, s.next_run FROM %c c JOIN %s s USING (parent_table)"
+									   " WHERE c.automatic_maintenance = 'on'"
+									   " ORDER BY c.maintenance_order NULLS LAST, s.next_run, c.parent_table::oid"),
+						 0, NULL, NULL, NULL);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		TimestampTz next = DatumGetTimestampTz(pm_spi_value(i, 2, &isnull));
+
+		if (next <= at)
+			result = lappend_oid(result, pm_spi_oid(i, 1));
+		else
+			*next_due = Min(*next_due, next);
+	}
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
+	return result;
+}
+
+/*
+ * note updates rows of part_state of the given parents, those that somebody
+ * else is writing left out; false if one was.
+ */
+static bool
+note(List *parents, const char *assignments, TimestampTz now, int nargs,
+	 const Datum *args, const Oid *argtypes)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	uint64		rows;
+	Oid			types[6] = {OIDARRAYOID, TIMESTAMPTZOID, INTERVALOID};
+	Datum		values[6];
+
+	Assert(nargs <= 3);
+	if (!pm_extension_find(&ext))
+		return true;
+	pm_spi_begin(&spi, ext.owner);
+	values[0] = pm_config_oids(parents);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = seconds(pm_interval);
+	for (int i = 0; i < nargs; i++)
+	{
+		types[3 + i] = argtypes[i];
+		values[3 + i] = args[i];
+	}
+	rows = pm_spi_write(pm_config_sql(&ext,
+									  psprintf("UPDATE %%s SET %s WHERE parent_table = ANY"
+											   " (SELECT parent_table FROM %%s WHERE parent_table = ANY ($1)"
+											   " FOR UPDATE SKIP LOCKED)", assignments)),
+						3 + nargs, types, values, NULL);
+	pm_spi_end(&spi);
+	return rows >= list_length(parents);
+}
+
+/*
+ * pm_config_note_success records a run that succeeded.  The next one is an
+ * interval after this one was due, so that delays do not add up.
+ */
+bool
+pm_config_note_success(List *parents, TimestampTz now)
+{
+	if (parents == NIL)
+		return true;
+	return note(parents,
+				"last_run = $2, last_success = $2, failures = 0,"
+				" last_sqlstate = NULL, last_error = NULL, last_error_at = NULL,"
+				" next_run = CASE WHEN next_run + $3 > $2 AND next_run <= $2"
+				" THEN next_run + $3 ELSE $2 + $3 END",
+				now, 0, NULL, NULL);
+}
+
+/*
+ * pm_config_note_failure records a run that failed.  The pause grows with the
+ * number of failures, and has some jitter so that sets that failed together do
+ * not come back together.
+ */
+bool
+pm_config_note_failure(Oid parent, TimestampTz now, int sqlerrcode,
+					   const char *message)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, INT4OID};
+	Datum		values[] = {
+		CStringGetTextDatum(unpack_sql_state(sqlerrcode)),
+		CStringGetTextDatum(message),
+		Int32GetDatum(MAX_BACKOFF_FAILURES)
+	};
+
+	return note(list_make1_oid(parent),
+				"last_run = $2, failures = failures + 1,"
+				" last_sqlstate = $4, last_error = $5, last_error_at = $2,"
+				" next_run = $2 + $3 * (least(failures + 1, $6) * (0.9 + 0.2 * random()))",
+				now, 3, values, types);
+}
+
+/*
+ * pm_config_note_busy makes a set due again soon: somebody else held it, which
+ * is no failure.
+ */
+bool
+pm_config_note_busy(Oid parent, TimestampTz now)
+{
+	Oid			types[] = {INTERVALOID};
+	Datum		values[] = {seconds(BUSY_SECONDS)};
+
+	return note(list_make1_oid(parent), "next_run = $2 + least($4, $3)",
+				now, 1, values, types);
+}
+
+/* pm_config_make_due makes a set due now, for a configuration that changed. */
+void
+pm_config_make_due(Oid parent, TimestampTz now)
+{
+	(void) note(list_make1_oid(parent), "next_run = least(next_run, $2), failures = 0",
+				now, 0, NULL, NULL);
+}
+
+/* pm_config_state reads the bookkeeping of a set. */
+void
+pm_config_state(Oid parent, PmState *state)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	bool		isnull;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(parent)};
+
+	memset(state, 0, sizeof(PmState));
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select(pm_config_sql(&ext,
+									"SELECT next_run, last_run, last_error_at, failures, last_sqlstate, last_error"
+									" FROM %s WHERE parent_table = $1::regclass"),
+					  1, types, values, NULL) == 1)
+	{
+		Datum		value;
+
+		state->has_row = true;
+		state->next_run = DatumGetTimestampTz(pm_spi_value(0, 1, &isnull));
+		value = pm_spi_value(0, 2, &isnull);
+		state->last_run = isnull ? 0 : DatumGetTimestampTz(value);
+		value = pm_spi_value(0, 3, &isnull);
+		state->last_error_at = isnull ? 0 : DatumGetTimestampTz(value);
+		state->failures = DatumGetInt32(pm_spi_value(0, 4, &isnull));
+		state->sqlstate = pm_spi_string(0, 5);
+		state->error = pm_spi_string(0, 6);
+	}
+	pm_spi_end(&spi);
+}
+
+/* a text[] with nulls */
+static Datum
+text_array(Datum *values, bool *nulls, int n)
+{
+	int			dims[] = {n};
+	int			lbs[] = {1};
+
+	return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lbs, TEXTOID,
+											  -1, false, TYPALIGN_INT));
+}
+
+/* pm_log_write adds lines, a list of PmLogEntry, to part_log. */
+void
+pm_log_write(List *entries)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	int			n = list_length(entries);
+	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[8];
+	List	   *parents = NIL;
+	Datum	   *column = palloc(sizeof(Datum) * Max(n, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(n, 1));
+	ListCell   *lc;
+
+	if (n == 0 || !pm_extension_find(&ext))
+		return;
+	foreach(lc, entries)
+		parents = lappend_oid(parents, ((PmLogEntry *) lfirst(lc))->parent);
+	values[0] = pm_config_oids(parents);
+	for (int i = 1; i < lengthof(values); i++)
+	{
+		foreach(lc, entries)
+		{
+			PmLogEntry *entry = lfirst(lc);
+			int			row = foreach_current_index(lc);
+			const char *fields[] = {entry->action, entry->partition, entry->range,
+				entry->rows < 0 ? NULL : psprintf(INT64_FORMAT, entry->rows),
+				entry->bytes < 0 ? NULL : psprintf(INT64_FORMAT, entry->bytes),
+			entry->sqlstate, entry->message};
+
+			nulls[row] = fields[i - 1] == NULL;
+			column[row] = nulls[row] ? (Datum) 0 : CStringGetTextDatum(fields[i - 1]);
+		}
+		values[i] = text_array(column, nulls, n);
+	}
+	pm_spi_begin(&spi, ext.owner);
+	pm_spi_write(pm_config_sql(&ext,
+							   "INSERT INTO %l (logged_at, parent_table, action, partition_name, range,"
+							   " row_estimate, bytes, sqlstate, message)"
+							   " SELECT clock_timestamp(), p::regclass, a, n, r, e::bigint, b::bigint, s, m"
+							   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS x(p, a, n, r, e, b, s, m)"),
+				 8, types, values, NULL);
+	pm_spi_end(&spi);
+}
+
+/* pm_log_trim deletes what is older than partmgr.log_days. */
+void
+pm_log_trim(TimestampTz now)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {TIMESTAMPTZOID};
+	Datum		values[] = {TimestampTzGetDatum(now - pm_log_days * USECS_PER_DAY)};
+
+	if (!pm_extension_find(&ext))
+		return;
+	pm_spi_begin(&spi, ext.owner);
+	pm_spi_write(pm_config_sql(&ext, "DELETE FROM %l WHERE logged_at < $1"),
+				 1, types, values, NULL);
+	pm_spi_end(&spi);
+}

@@ -1,0 +1,451 @@
+/*-------------------------------------------------------------------------
+ *
+ * template.c
+ *		What stands around a set: what new partitions take from their parent,
+ *		and what could stand in the way of making or retiring one.
+ *
+ * The second half of looking, needed only when a plan has steps (or when
+ * somebody asks how a set is doing).  Reads only, and reads rows of the default
+ * partition as the owner of the set.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/twophase.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_tablespace.h"
+#include "catalog/pg_type.h"
+#include "commands/tablespace.h"
+#include "config.h"
+#include "internal.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+/* rows of a default are counted up to here, to say how many there are */
+#define COUNT_LIMIT 1000000
+
+/* runs a query with one argument, an OID, as the extension's owner */
+static uint64
+select_by_oid(PmSpi *spi, const char *sql, Oid oid)
+{
+	PmExtension ext;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(oid)};
+
+	pm_config_begin(spi, &ext);
+	return pm_spi_select(sql, 1, types, values, NULL);
+}
+
+/* the strings of the first column of such a query */
+static List *
+strings_by_oid(const char *sql, Oid oid)
+{
+	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	uint64		rows = select_by_oid(&spi, sql, oid);
+	List	   *result = NIL;
+
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+		result = lappend(result, pm_spi_string(i, 1));
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
+	return result;
+}
+
+/*
+ * read_grants makes the GRANTs that give a new partition the privileges of its
+ * parent, those of columns and grant options included, after the REVOKEs that
+ * take away what default privileges gave.
+ */
+static void
+read_grants(const PartSet *set, PmTemplate *tmpl)
+{
+	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	uint64		rows;
+
+	rows = select_by_oid(&spi,
+						 "WITH parent AS (SELECT * FROM pg_class WHERE oid = $1),"
+						 " given AS ("
+						 "  SELECT 1 AS place, NULL::name AS col, a.* FROM parent, aclexplode(relacl) a"
+						 "  UNION ALL"
+						 "  SELECT 2, t.attname, a.* FROM pg_attribute t, aclexplode(t.attacl) a"
+						 "  WHERE t.attrelid = $1 AND NOT t.attisdropped),"
+						 " role AS (SELECT oid, quote_ident(rolname) AS name FROM pg_roles"
+						 "  UNION ALL SELECT 0, 'PUBLIC')"
+						 " SELECT head, tail FROM ("
+						 " SELECT 0 AS place, 'REVOKE ALL ON TABLE' AS head, ' FROM ' || r.name AS tail"
+						 " FROM parent p, pg_default_acl d, aclexplode(d.defaclacl) a JOIN role r ON r.oid = a.grantee"
+						 " WHERE d.defaclrole = p.relowner AND d.defaclobjtype = 'r'"
+						 "  AND d.defaclnamespace IN (0, p.relnamespace) AND a.grantee <> p.relowner"
+						 " UNION"
+						 " SELECT g.place, 'GRANT ' || string_agg(g.privilege_type || coalesce(' (' || quote_ident(g.col) || ')', ''), ', '"
+						 "  ORDER BY g.privilege_type, g.col) || ' ON TABLE',"
+						 "  ' TO ' || r.name || CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END"
+						 " FROM parent p, given g JOIN role r ON r.oid = g.grantee WHERE g.grantee <> p.relowner"
+						 " GROUP BY g.place, r.name, g.is_grantable) x ORDER BY place, tail, head",
+						 set->parent);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		tmpl->grants = lappend(tmpl->grants, pm_spi_string(i, 1));
+		tmpl->grant_tails = lappend(tmpl->grant_tails, pm_spi_string(i, 2));
+	}
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
+}
+
+/*
+ * pm_catalog_template reads what new partitions of a set take from its parent
+ * besides what LIKE and ATTACH carry over.
+ */
+PmTemplate *
+pm_catalog_template(const PmLook *look)
+{
+	const PartSet *set = look->set;
+	PmTemplate *tmpl = palloc0(sizeof(PmTemplate));
+	PmSpi		spi;
+	bool		isnull;
+
+	if (select_by_oid(&spi,
+					  "SELECT t.spcname, a.amname, c.relreplident,"
+					  " (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid AND indisreplident),"
+					  " EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid AND contype = 'f' AND conrelid <> c.oid),"
+					  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f'),"
+					  " (SELECT count(*)::int4 FROM pg_index WHERE indrelid = c.oid) + CASE WHEN EXISTS"
+					  "  (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attstorage <> 'p')"
+					  "  THEN 3 ELSE 1 END"
+					  " FROM pg_class c LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace"
+					  " LEFT JOIN pg_am a ON a.oid = c.relam WHERE c.oid = $1",
+					  set->parent) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", set->parent)));
+	tmpl->tablespace = pm_spi_string(0, 1);
+	tmpl->access_method = pm_spi_string(0, 2);
+	tmpl->relreplident = DatumGetChar(pm_spi_value(0, 3, &isnull));
+	tmpl->replident_index = pm_spi_oid(0, 4);
+	tmpl->has_incoming_fk = pm_spi_bool(0, 5);
+	tmpl->has_outgoing_fk = pm_spi_bool(0, 6);
+	tmpl->locks_per_partition = DatumGetInt32(pm_spi_value(0, 7, &isnull));
+	pm_spi_end(&spi);
+
+	tmpl->column_targets =
+		strings_by_oid("SELECT format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget)"
+					   " FROM pg_attribute WHERE attrelid = $1 AND attnum > 0"
+					   " AND NOT attisdropped AND attstattarget >= 0 ORDER BY attnum",
+					   set->parent);
+	if (set->inherit_privileges)
+		read_grants(set, tmpl);
+	if (look->dflt)
+	{
+		tmpl->columns =
+			strings_by_oid("SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1"
+						   " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
+						   set->parent);
+		tmpl->default_has_rows = look->dflt->relkind != RELKIND_RELATION ||
+			DatumGetInt64(DirectFunctionCall2(pg_relation_size,
+											  ObjectIdGetDatum(look->dflt->oid),
+											  CStringGetTextDatum("main"))) > 0;
+	}
+	return tmpl;
+}
+
+/* pm_catalog_key_test is a condition that a row's key lies in a bound. */
+char *
+pm_catalog_key_test(const PartSet *set, const PartBound *bound)
+{
+	const char *column = quote_identifier(set->key.attname);
+	const char *type = format_type_be_qualified(set->key.type);
+
+	return psprintf("%s >= %s::%s AND %s < %s::%s", column,
+					pm_key_literal(&set->key, bound->lower_raw), type, column,
+					pm_key_literal(&set->key, bound->upper_raw), type);
+}
+
+/* how many rows of the default have their key in a bound, counted to a limit */
+static int64
+count_default_rows(const PmLook *look, const char *condition, int64 limit)
+{
+	PmSpi		spi;
+	bool		isnull;
+	int64		result;
+
+	pm_spi_begin(&spi, look->set->owner);
+	pm_spi_select(psprintf("SELECT count(*) FROM (SELECT FROM %s%s WHERE %s LIMIT " INT64_FORMAT ") x",
+						   look->dflt->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+						   quote_qualified_identifier(look->dflt->schema, look->dflt->name),
+						   condition, limit),
+				  0, NULL, NULL, NULL);
+	result = DatumGetInt64(pm_spi_value(0, 1, &isnull));
+	pm_spi_end(&spi);
+	return result;
+}
+
+/*
+ * pm_catalog_default_rows estimates the rows in the default; it is exact while
+ * they are few.
+ */
+int64
+pm_catalog_default_rows(const PmLook *look)
+{
+	if (look->dflt == NULL || pm_catalog_bytes(look->dflt->oid) == 0)
+		return 0;
+	if (look->dflt->rows > pm_move_rows)
+		return (int64) look->dflt->rows;
+	return count_default_rows(look, "true", COUNT_LIMIT);
+}
+
+/* marks steps whose rows wait in the default */
+static void
+check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
+{
+	PlanStep   *first = NULL;
+	PlanStep   *last = NULL;
+	PartBound	all;
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		PlanStep   *step = lfirst(lc);
+
+		if (step->kind != STEP_CREATE)
+			continue;
+		first = first ? first : step;
+		last = step;
+	}
+	if (first == NULL || !tmpl->default_has_rows)
+		return;
+
+	/* one probe for all; mostly it finds nothing */
+	all = first->bound;
+	all.upper = last->bound.upper;
+	all.upper_raw = last->bound.upper_raw;
+	if (count_default_rows(look, pm_catalog_key_test(look->set, &all), 1) == 0)
+		return;
+
+	foreach(lc, plan->steps)
+	{
+		PlanStep   *step = lfirst(lc);
+
+		if (step->kind != STEP_CREATE)
+			continue;
+		step->move_rows = count_default_rows(look, pm_catalog_key_test(look->set, &step->bound),
+											 Max(COUNT_LIMIT, pm_move_rows + (int64) 1));
+		if (step->move_rows <= pm_move_rows || step->blocked)
+			continue;
+		step->blocked_code = ERRCODE_CHECK_VIOLATION;
+		step->blocked = psprintf("default partition %s holds %s" INT64_FORMAT " rows of the range of %s, and partmgr.move_rows is %d",
+								 quote_qualified_identifier(look->dflt->schema, look->dflt->name),
+								 step->move_rows >= COUNT_LIMIT ? "at least " : "",
+								 step->move_rows,
+								 quote_qualified_identifier(look->set->schema, step->name),
+								 pm_move_rows);
+	}
+}
+
+/*
+ * pm_catalog_check_steps marks the steps of a plan that cannot be done now:
+ * the name is taken, or too many rows wait in the default.
+ */
+void
+pm_catalog_check_steps(const PmLook *look, const PmTemplate *tmpl,
+					   PartPlan *plan)
+{
+	Oid			namespace = get_namespace_oid(look->set->schema, true);
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		PlanStep   *step = lfirst(lc);
+		Oid			taken;
+
+		if (step->kind != STEP_CREATE)
+			continue;
+		taken = get_relname_relid(step->name, namespace);
+		if (!OidIsValid(taken))
+			continue;
+		step->blocked_code = ERRCODE_DUPLICATE_TABLE;
+		step->blocked = psprintf("relation %s exists, so that no partition of %s can be made for %s",
+								 pm_qualified_name(taken),
+								 quote_qualified_identifier(look->set->schema, look->set->name),
+								 pm_ddl_range(&look->set->key, NULL, &step->bound));
+	}
+	if (look->dflt)
+		check_default_rows(look, tmpl, plan);
+}
+
+/*
+ * pm_catalog_lock_budget estimates how many partitions one transaction can make
+ * before the shared lock table is full, other sessions' share left alone.
+ */
+int
+pm_catalog_lock_budget(const PmTemplate *tmpl)
+{
+	int64		size = (int64) max_locks_per_xact * (MaxBackends + max_prepared_xacts);
+	LockData   *locks = GetLockStatusData();
+
+	size -= locks->nelements;
+	return (int) Max(size / 2 / tmpl->locks_per_partition, 1);
+}
+
+/* "role x lacks y on z; run GRANT ..." */
+static char *
+lacks(Oid role, const char *privilege, const char *object)
+{
+	const char *name = quote_identifier(GetUserNameFromId(role, false));
+
+	return psprintf("owner %s lacks %s on %s: run GRANT %s ON %s TO %s",
+					name, privilege, object, privilege, object, name);
+}
+
+/*
+ * pm_catalog_rights_problems returns sentences about the rights that the owner
+ * of a set would need to maintain it and has not, each with what to run.
+ */
+List *
+pm_catalog_rights_problems(const PmLook *look)
+{
+	const PartSet *set = look->set;
+	Oid			namespace = get_namespace_oid(set->schema, false);
+	Oid			tablespace = get_rel_tablespace(set->parent);
+	List	   *result = NIL;
+	ListCell   *lc;
+	PmSpi		spi;
+	uint64		rows;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+
+	if (!pm_has_privilege(NamespaceRelationId, namespace, set->owner, ACL_CREATE))
+		result = lappend(result, lacks(set->owner, "CREATE",
+									   psprintf("SCHEMA %s", quote_identifier(set->schema))));
+	if (OidIsValid(tablespace) &&
+		!pm_has_privilege(TableSpaceRelationId, tablespace, set->owner, ACL_CREATE))
+		result = lappend(result, lacks(set->owner, "CREATE",
+									   psprintf("TABLESPACE %s",
+												quote_identifier(get_tablespace_name(tablespace)))));
+	foreach(lc, look->partitions)
+	{
+		Partition  *partition = lfirst(lc);
+
+		if (!has_privs_of_role(set->owner, partition->owner))
+			result = lappend(result,
+							 psprintf("owner %s of the set does not own partition %s: run ALTER TABLE %s OWNER TO %s",
+									  quote_identifier(GetUserNameFromId(set->owner, false)),
+									  quote_qualified_identifier(partition->schema, partition->name),
+									  quote_qualified_identifier(partition->schema, partition->name),
+									  quote_identifier(GetUserNameFromId(set->owner, false))));
+	}
+
+	rows = select_by_oid(&spi, "SELECT tgfoid FROM pg_trigger WHERE tgrelid = $1"
+						 " AND NOT tgisinternal AND tgtype & 1 = 1 ORDER BY tgname",
+						 set->parent);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		Oid			function = pm_spi_oid(i, 1);
+
+		if (!pm_has_privilege(ProcedureRelationId, function, set->owner, ACL_EXECUTE))
+			result = lappend(result, lacks(set->owner, "EXECUTE",
+										   psprintf("FUNCTION %s", format_procedure_qualified(function))));
+	}
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
+	return result;
+}
+
+/* pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone. */
+int64
+pm_catalog_bytes(Oid relation)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Datum		result;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = ObjectIdGetDatum(relation);
+	fcinfo->args[0].isnull = false;
+	result = pg_total_relation_size(fcinfo);
+	return fcinfo->isnull ? 0 : DatumGetInt64(result);
+}
+
+/* pm_catalog_child_index finds a partition's part of a partitioned index. */
+Oid
+pm_catalog_child_index(Oid partition, Oid parent_index)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID, OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(partition), ObjectIdGetDatum(parent_index)};
+	Oid			result = InvalidOid;
+
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select("SELECT x.indexrelid FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid"
+					  " WHERE x.indrelid = $1 AND i.inhparent = $2", 2, types, values, NULL) > 0)
+		result = pm_spi_oid(0, 1);
+	pm_spi_end(&spi);
+	return result;
+}
+
+/*
+ * pm_catalog_index_drops returns the statements that drop all indexes, and the
+ * constraints that own some, of a partition that is kept without them.
+ */
+List *
+pm_catalog_index_drops(const Partition *partition)
+{
+	return strings_by_oid("SELECT coalesce((SELECT format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, t.relname, o.conname)"
+						  "  FROM pg_constraint o WHERE o.conindid = x.indexrelid AND o.conrelid = x.indrelid AND o.contype IN ('p', 'u', 'x')),"
+						  " format('DROP INDEX %I.%I', n.nspname, c.relname))"
+						  " FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid"
+						  " JOIN pg_namespace n ON n.oid = t.relnamespace WHERE x.indrelid = $1 ORDER BY c.relname",
+						  partition->oid);
+}
+
+/*
+ * pm_catalog_publications returns the statements that take a partition out of
+ * the publications it was added to by name and that its owner may alter.
+ */
+List *
+pm_catalog_publications(const PartSet *set, const Partition *partition)
+{
+	return strings_by_oid("SELECT format('ALTER PUBLICATION %I DROP TABLE %I.%I', p.pubname, n.nspname, c.relname)"
+						  " FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid"
+						  " JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+						  " WHERE r.prrelid = $1 AND pg_has_role(c.relowner, p.pubowner, 'USAGE') ORDER BY p.pubname",
+						  partition->oid);
+}
+
+/*
+ * pm_catalog_blockers says who holds a lock on a relation that keeps a
+ * maintenance out, for people to read; NULL if nobody does any more.
+ */
+char *
+pm_catalog_blockers(Oid relation)
+{
+	List	   *all = strings_by_oid("SELECT string_agg(format('process %s (%s, user %s, %s, %s)', l.pid, a.backend_type,"
+									 " coalesce(a.usename, '-'), coalesce(nullif(a.application_name, ''), '-'), coalesce(a.state, '-')), ', ')"
+									 " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+									 " WHERE l.relation = $1 AND l.granted AND l.pid <> pg_backend_pid()"
+									 " AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')",
+									 relation);
+
+	return all == NIL ? NULL : (char *) linitial(all);
+}

@@ -1,0 +1,456 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker.c
+ *		The process that maintains the sets of one database.
+ *
+ * A worker is started by the launcher for a database where something is due,
+ * or where nobody has looked yet.  It connects, asks for the sets that are
+ * due, runs one after the other, notes in its slot when the next worker is
+ * needed, and leaves.  It never stays: a process in a database is in the way
+ * of DROP DATABASE and others (dbhook.c ends it, between steps or in one).
+ *
+ * It connects as the bootstrap superuser, because owners of tables are often
+ * not allowed to log in, and becomes the owner where it touches a table
+ * (spi.c).  What ALTER DATABASE and ALTER ROLE set is not for it: everything
+ * that could change its work is pinned before it connects.
+ *
+ * This is the place where transactions begin and end: one for each step of a
+ * set, so that locks are held shortly and a crash loses one step at most; one
+ * for the note of success, or after an error the note of failure.  The trouble
+ * of one set, whatever it is, stays there.  Only what is wrong with the
+ * database as a whole ends the worker with an error; the launcher then backs
+ * off from it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "internal.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker.h"
+
+#include "compat.h"
+
+/*
+ * What became due while we were at work waits for the next worker, a second
+ * later: a set that is due for ever must not keep a process busy.
+ */
+#define PAUSE_MS 1000
+
+/* one maintenance of one set, in the set's memory context */
+typedef struct SetRun
+{
+	PmWorkerRun *run;
+	ErrorData  *problem;		/* for the note of failure */
+	Oid			parent;
+	const char *title;			/* its name, or OID as long as that is unknown */
+	bool		is_gone;		/* the extension has left the database */
+} SetRun;
+
+/* settings that are the same for every worker, whatever the database's are */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			pinned_settings[] =
+{
+	/* as in autovacuum workers */
+	{"search_path", "pg_catalog, pg_temp"},
+	{"zero_damaged_pages", "off"},
+	{"statement_timeout", "0"},
+	{"idle_in_transaction_session_timeout", "0"},
+	{"default_transaction_isolation", "read committed"},
+	{"stats_fetch_consistency", "none"},	/* 15 and later */
+
+	/* what else could end us or make us fail */
+	{"default_transaction_read_only", "off"},
+	{"default_transaction_deferrable", "off"},
+	{"transaction_timeout", "0"},	/* 17 and later */
+	{"idle_session_timeout", "0"},
+	{"exit_on_error", "off"},
+	{"role", "none"},
+
+	/* what could change the meaning of what we run */
+	{"row_security", "on"},
+	{"session_replication_role", "origin"},
+	{"TimeZone", "UTC"},
+	{"DateStyle", "ISO, MDY"},
+	{"IntervalStyle", "postgres"},
+	{"bytea_output", "hex"},
+	{"extra_float_digits", "1"},
+	{"standard_conforming_strings", "on"},
+	{"transform_null_equals", "off"},
+	{"quote_all_identifiers", "off"},
+	{"check_function_bodies", "on"},
+	{"default_tablespace", ""},
+	{"default_table_access_method", "heap"}
+};
+
+static PmWorkerArgs args;
+static MemoryContext run_context = NULL;	/* the sets that are due */
+static MemoryContext set_context = NULL;	/* the set at work */
+
+/*
+ * pm_transaction_begin starts a transaction with a snapshot and shows what it
+ * is for.
+ */
+void
+pm_transaction_begin(const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, activity);
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+/*
+ * pm_transaction_end commits, and reports statistics: nobody else does that
+ * for a background worker.
+ *
+ * What was allocated in the transaction is gone afterwards, and the current
+ * memory context is TopMemoryContext: the caller switches to its own.
+ */
+void
+pm_transaction_end(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* partmgr.lock_timeout is the lock_timeout of a worker */
+static void
+pin_lock_timeout(void)
+{
+	char		value[16];
+
+	snprintf(value, sizeof(value), "%d", pm_lock_timeout);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/* Settings that this major does not have are left out. */
+static void
+pin_settings(void)
+{
+	for (int i = 0; i < lengthof(pinned_settings); i++)
+	{
+		bool		missing_ok = true;
+		bool		is_restricted = false;
+
+		if (GetConfigOption(pinned_settings[i].name, missing_ok,
+							is_restricted) != NULL)
+			SetConfigOption(pinned_settings[i].name, pinned_settings[i].value,
+							PGC_SUSET, PGC_S_OVERRIDE);
+	}
+	SetConfigOption("application_name", MyBgworkerEntry->bgw_type,
+					PGC_USERSET, PGC_S_OVERRIDE);
+	pin_lock_timeout();
+}
+
+/* Reload the settings if the postmaster says so; not inside a transaction. */
+static void
+reload_if_asked(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	pin_lock_timeout();
+}
+
+/*
+ * look tells what there is in this database and which sets are due, in the run
+ * context; *next_due is the earliest later time, or DT_NOEND.
+ */
+static PmDbState
+look(List **due, TimestampTz *next_due)
+{
+	PmDbState	state = DB_WITHOUT;
+	bool		needs_update = false;
+
+	*due = NIL;
+	*next_due = DT_NOEND;
+
+	pm_transaction_begin("partmgr: looking for sets that are due");
+	if (pm_config_ready(&needs_update))
+	{
+		MemoryContext oldcontext = MemoryContextSwitchTo(run_context);
+
+		*due = pm_config_due(GetCurrentTimestamp(), next_due);
+		MemoryContextSwitchTo(oldcontext);
+		state = DB_WITH;
+	}
+	else if (needs_update)
+		state = DB_OUTDATED;
+	pm_transaction_end();
+
+	return state;
+}
+
+/*
+ * begin_step starts a transaction for one step or note; false, without a
+ * transaction, if the extension is not there any more.
+ */
+static bool
+begin_step(SetRun *set)
+{
+	bool		needs_update;
+	char	   *title;
+
+	pm_transaction_begin("partmgr: looking at a set");
+	if (!pm_config_ready(&needs_update))
+	{
+		pm_transaction_end();
+		set->is_gone = true;
+		return false;
+	}
+
+	/* it may have been renamed since the last step */
+	title = pm_qualified_name(set->parent);
+	set->title = MemoryContextStrdup(set_context, title);
+	pgstat_report_activity(STATE_RUNNING,
+						   psprintf("partmgr: maintaining %s", title));
+	return true;
+}
+
+/* End the transaction of a step; the set's memory is current afterwards. */
+static void
+end_step(void)
+{
+	pm_transaction_end();
+	MemoryContextSwitchTo(set_context);
+}
+
+/*
+ * Run a set until its plan is empty, and note the success.  If maintenance is
+ * switched off meanwhile, the set just stays due.
+ */
+static void
+run_steps(SetRun *set)
+{
+	bool		more = true;
+
+	while (more)
+	{
+		CHECK_FOR_INTERRUPTS();
+		reload_if_asked();
+		if (!pm_enabled || !begin_step(set))
+			return;
+		more = pm_run_step(set->run);
+		end_step();
+		PM_FAILPOINT("worker-between-steps");
+	}
+
+	if (!begin_step(set))
+		return;
+	pm_run_succeeded(set->run);
+	end_step();
+}
+
+/* Note that a set has failed. */
+static void
+note_failure(SetRun *set)
+{
+	if (!begin_step(set))
+		return;
+	pm_run_failed(set->run, set->problem);
+	end_step();
+}
+
+/*
+ * guarded calls work(set) and returns NULL, or the error that ended it, in the
+ * set's memory context.  The error is in the log then, the transaction is
+ * aborted, and the worker can go on.  (What must end the worker, such as a
+ * shutdown, is FATAL and never comes here.)
+ */
+static ErrorData *
+guarded(void (*work) (SetRun *), SetRun *set)
+{
+	ErrorData  *volatile problem = NULL;
+
+	PG_TRY();
+	{
+		work(set);
+	}
+	PG_CATCH();
+	{
+		/* nothing may interrupt us before the abort is complete */
+		HOLD_INTERRUPTS();
+		errcontext("maintenance of partition set %s", set->title);
+		MemoryContextSwitchTo(set_context);
+		problem = CopyErrorData();
+
+		AbortOutOfAnyTransaction();
+		FlushErrorState();
+		MemoryContextSwitchTo(set_context);
+		pgstat_report_stat(true);
+		pgstat_report_activity(STATE_IDLE, NULL);
+
+		/* a cancel was for the statement that has just failed */
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+
+	if (problem != NULL)
+	{
+		/* at ERROR it would end us; the log shows LOG at any setting */
+		int			elevel = problem->elevel;
+
+		problem->elevel = LOG;
+		ThrowErrorData(problem);
+		problem->elevel = elevel;
+	}
+	return problem;
+}
+
+/*
+ * run_set maintains one set.  Returns false if the database is to be left
+ * alone for a while: the extension is gone, or a failure could not be noted.
+ */
+static bool
+run_set(Oid parent)
+{
+	SetRun	   *set;
+	bool		is_noted = true;
+
+	MemoryContextReset(set_context);
+	MemoryContextSwitchTo(set_context);
+	set = palloc0(sizeof(SetRun));
+	set->parent = parent;
+	set->title = psprintf("%u", parent);
+	set->run = pm_run_begin(parent, GetCurrentTimestamp());
+
+	set->problem = guarded(run_steps, set);
+	if (set->problem != NULL)
+		is_noted = guarded(note_failure, set) == NULL;
+
+	return is_noted && !set->is_gone;
+}
+
+/* Run the sets; false if one of them says to leave the database alone. */
+static bool
+run_sets(List *parents)
+{
+	ListCell   *lc;
+	bool		all_noted = true;
+
+	foreach(lc, parents)
+	{
+		CHECK_FOR_INTERRUPTS();
+		reload_if_asked();
+		if (!pm_enabled)
+			break;
+		if (!run_set(lfirst_oid(lc)))
+			all_noted = false;
+	}
+	return all_noted;
+}
+
+/* When the next worker is needed, given what the last look has found. */
+static TimestampTz
+next_visit(List *still_due, TimestampTz next_due, bool all_noted)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz longest = TimestampTzPlusMilliseconds(now, pm_interval * INT64CONST(1000));
+
+	if (still_due == NIL)
+		return TIMESTAMP_NOT_FINITE(next_due) ? next_due : Min(next_due, longest);
+	if (!all_noted)
+		return longest;
+	return TimestampTzPlusMilliseconds(now, PAUSE_MS);
+}
+
+/*
+ * One line per database and start of the server, about a library that is newer
+ * than what CREATE EXTENSION once has made.
+ */
+static void
+tell_update(void)
+{
+	if (!pm_slot_tell_update())
+		return;
+	ereport(LOG,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("extension partmgr in database \"%s\" needs an update before its partition sets are maintained",
+					args.database),
+			 errhint("Run ALTER EXTENSION partmgr UPDATE.")));
+}
+
+/* Work until nothing is due and nobody has woken us meanwhile. */
+static void
+maintain_database(void)
+{
+	PmDbState	state;
+	TimestampTz next_due;
+	uint32		wakes;
+
+	do
+	{
+		List	   *due;
+		bool		all_noted = true;
+
+		CHECK_FOR_INTERRUPTS();
+		reload_if_asked();
+		MemoryContextReset(run_context);
+
+		wakes = pm_slot_wakes();
+		state = look(&due, &next_due);
+		if (due != NIL)
+		{
+			all_noted = run_sets(due);
+			state = look(&due, &next_due);
+		}
+		if (state == DB_OUTDATED)
+			tell_update();
+		next_due = next_visit(due, next_due, all_noted);
+	} while (!pm_slot_leave(state, next_due, wakes));
+}
+
+/* pm_worker_main is the process of a worker. */
+void
+pm_worker_main(Datum arg)
+{
+	Oid			dboid = DatumGetObjectId(arg);
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	if (!pm_slot_enter(dboid, args.start))
+		proc_exit(0);
+
+	pin_settings();
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+
+	/* the two that connecting may have changed */
+	pin_lock_timeout();
+	if (GetSessionUserId() != BOOTSTRAP_SUPERUSERID)
+		SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
+
+	run_context = AllocSetContextCreate(TopMemoryContext, "partmgr run",
+										ALLOCSET_DEFAULT_SIZES);
+	set_context = AllocSetContextCreate(TopMemoryContext, "partmgr set",
+										ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(run_context);
+
+	maintain_database();
+	ereport(DEBUG1,
+			(errmsg_internal("partmgr worker leaves database \"%s\"", args.database)));
+	proc_exit(0);
+}

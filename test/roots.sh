@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+#
+# roots.sh NN
+#		Have a root directory with PostgreSQL NN (17, 18 or 19), print its path.
+#
+# The first call builds it with mmdebstrap from the Debian suite that carries
+# that major (about half a minute, 0.6 GB); later calls find it ready.  A root
+# has server, headers, pgTAP and what the TAP modules need, no cluster, and no
+# partmgr: test/majors.sh brings that in.  proc and a tmpfs on dev/shm are
+# mounted if they are not, and stay mounted.
+#
+# The mirror is the one that this machine's apt uses.  Nothing here touches the
+# machine's own packages; what is missing for the build is said by
+# test/install.sh.  Exit code 3: this major cannot be had here (the reason is
+# on standard error).
+#
+set -euo pipefail
+
+major=${1:?usage: test/roots.sh 17|18|19}
+roots=${PARTMGR_ROOTS:-/var/cache/partmgr/roots}
+root=$roots/$major
+
+# a root that lacks something gets a new number, and is built again
+edition=1
+
+unavailable()
+{
+	echo "PostgreSQL $major: $*" >&2
+	exit 3
+}
+
+# the mirror of the machine's own Debian packages, without the security archive
+mirror()
+{
+	. /etc/os-release
+	apt-get indextargets --format '$(RELEASE) $(SITE)' 2>/dev/null |
+		awk -v release="${VERSION_CODENAME:-}" '$1 == release { print $2; exit }'
+}
+
+# mmdebstrap takes the keys from here: the suites are signed by several
+keyring=/usr/share/keyrings
+
+build()
+{
+	local site new=$roots/.new.$major.$$
+	local suites setup=()
+
+	command -v mmdebstrap >/dev/null || unavailable "mmdebstrap is not installed"
+	site=$(mirror)
+	[ -n "$site" ] || unavailable "apt names no Debian mirror on this machine"
+
+	case $major in
+		17) suites=trixie ;;
+		18) suites=forky ;;
+		19) suites="sid experimental" ;;
+		*) unavailable "no Debian suite known for it" ;;
+	esac
+
+	# The server's packages create and start a cluster unless told not to.
+	setup+=(--setup-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d" "$1/etc/apt/preferences.d"'
+		--setup-hook='echo "create_main_cluster = false" >"$1/etc/postgresql-common/createcluster.d/partmgr.conf"')
+	if [ "$major" = 19 ]; then
+		setup+=(--setup-hook='printf "Package: *postgresql*19* libpq* postgresql-common* postgresql-client-common*\nPin: release a=experimental\nPin-Priority: 990\n" >"$1/etc/apt/preferences.d/partmgr"')
+	fi
+
+	# The headers' package wants clang and LLVM for bitcode; the files do
+	# without.  pgTAP for 19 is not packaged, but 18's is pure SQL.
+	local unpack='set -e; cd "$1/tmp"
+		chroot "$1" sh -c "cd /tmp && apt-get download postgresql-server-dev-'$major' '$([ "$major" = 19 ] && echo postgresql-18-pgtap)'"
+		for deb in *.deb; do dpkg -x "$deb" "$1"; rm "$deb"; done
+		if [ ! -e "$1/usr/share/postgresql/'$major'/extension/pgtap.control" ]; then
+			cp "$1"/usr/share/postgresql/18/extension/pgtap* "$1/usr/share/postgresql/'$major'/extension/"
+		fi'
+
+	local packages="postgresql-$major,gcc,make,libc6-dev,libtap-parser-sourcehandler-pgtap-perl,libipc-run-perl"
+	[ "$major" = 19 ] || packages+=",postgresql-$major-pgtap"
+
+	mkdir -p "$roots"
+	echo "building $root from $suites ..." >&2
+	rm -rf "$new"
+	for suite in $suites; do
+		echo "deb $site $suite main"
+	done | mmdebstrap --quiet --variant=minbase --keyring="$keyring" \
+		--include="$packages" \
+		--aptopt='Acquire::Check-Valid-Until "false"' \
+		--aptopt='Apt::Install-Recommends "false"' \
+		--dpkgopt=force-unsafe-io \
+		--dpkgopt='path-exclude=/usr/share/doc/*' \
+		--dpkgopt='path-exclude=/usr/share/man/*' \
+		--dpkgopt='path-exclude=/usr/share/locale/*' \
+		"${setup[@]}" --customize-hook="$unpack" \
+		"${suites%% *}" "$new" - >&2 || { rm -rf "$new"; unavailable "mmdebstrap failed"; }
+	echo "$edition" >"$new/.partmgr-root"
+	rm -rf "$root"
+	mv "$new" "$root"
+}
+
+# mount TYPE PLACE OPTIONS, unless it is mounted
+have_mount()
+{
+	mountpoint -q "$2" || mount -t "$1" -o "$3" "$1" "$2"
+}
+
+[ "$(id -u)" = 0 ] || unavailable "building and entering its root needs root"
+mkdir -p "$roots"
+exec 9>"$roots/.lock.$major"
+flock 9
+if [ "$(cat "$root/.partmgr-root" 2>/dev/null)" != "$edition" ]; then
+	umount -q "$root/proc" "$root/dev/shm" 2>/dev/null || true
+	build
+fi
+mkdir -p "$root/dev/shm"
+have_mount proc "$root/proc" nosuid,nodev,noexec
+have_mount tmpfs "$root/dev/shm" mode=1777
+for device in null:3 zero:5 random:8 urandom:9; do
+	[ -e "$root/dev/${device%:*}" ] || mknod -m 666 "$root/dev/${device%:*}" c 1 "${device#*:}"
+done
+echo "$root"

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+#
+# run.sh [--major N] [--release|--long] [TEST]
+#		Test a copy of this checkout on one major of PostgreSQL.
+#
+# Major N is the machine's own if its server and headers are installed (15),
+# otherwise that of a root (test/roots.sh).  The copy, the build and the
+# servers live in a temporary directory on a tmpfs; the checkout stays as it
+# is.  Without TEST all four kinds run: pg_regress, isolation, TAP, pgTAP; TEST
+# names one test of any kind.
+#
+#	--release	build without fail points and test functions, and leave out the
+#				tests that need them
+#	--long		the crash and race suites in test/long
+#
+# After a failure results, diffs and logs are in ${TMPDIR:-/tmp}/partmgr-results/N.
+# Exit code 0: all passed; 1: something failed; 3: this major cannot be had
+# (the reason is on standard error).
+#
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. test/lib.sh
+
+major=15 mode=debug only=''
+while [ $# -gt 0 ]; do
+	case $1 in
+		--major) major=$2; shift ;;
+		--release) mode=release ;;
+		--long) mode=long ;;
+		-*) sed -n '3,/^set /p' "$0" | grep '^#' >&2; exit 2 ;;
+		*) only=$1 ;;
+	esac
+	shift
+done
+# a hanging test must not take the whole run along
+limit=${PARTMGR_TIMEOUT:-$([ "$mode" = long ] && echo 3000 || echo 1200)}
+
+sudo=''
+[ "$(id -u)" = 0 ] || { sudo -n true 2>/dev/null && sudo='sudo -n'; }
+
+skipped()
+{
+	echo "PostgreSQL $major: skipped: $*" >&2
+	pm_count "$major $mode" 0 0 1 "$*"
+	exit 3
+}
+
+# ---------- where, and as whom ----------
+
+root=''
+if [ -x "/usr/lib/postgresql/$major/bin/postgres" ] &&
+	[ -d "/usr/include/postgresql/$major/server" ]; then
+	work=$(mktemp -d "$(pm_scratch /dev/shm)/partmgr-$major.XXXXXX")
+	owner=$(id -un)
+	enter=()
+	if [ "$owner" = root ]; then
+		owner=postgres
+		enter=(runuser -u postgres --)
+	fi
+else
+	[ "$(id -u)" = 0 ] || [ -n "$sudo" ] || skipped "a root needs root"
+	reason=$(mktemp)
+	root=$($sudo test/roots.sh "$major" 2> >(tee "$reason" >&2))
+	status=$?
+	reason=$(tail -n 1 "$reason"; rm -f "$reason")
+	[ "$status" != 3 ] || skipped "$reason"
+	[ "$status" = 0 ] || { pm_count "$major $mode" 0 1 0 "roots.sh failed"; exit 1; }
+	work=$($sudo mktemp -d "$root/dev/shm/partmgr-$major.XXXXXX")
+	owner=$($sudo chroot "$root" id -u postgres)
+	enter=($sudo chroot --userspec=postgres:postgres "$root")
+fi
+
+finish()
+{
+	pm_stop_servers "$work"
+	[ -n "${PARTMGR_KEEP:-}" ] || $sudo rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+pm_copy_source "$work/.new" 2>/dev/null ||
+	{ copy=$(mktemp -d); pm_copy_source "$copy"; $sudo cp -a "$copy" "$work/.new"; rm -rf "$copy"; }
+$sudo mv "$work/.new" "$work/src"
+[ "$owner" = "$(id -un)" ] || $sudo chown -R "$owner" "$work"
+
+# ---------- run ----------
+
+inside=${work#"$root"}
+echo "== PostgreSQL $major, $mode build${only:+, $only}"
+timeout --kill-after=30 "$limit" "${enter[@]}" env -i WORK="$inside" HOME="$inside" TMPDIR="$inside" \
+	PATH="/usr/bin:/bin" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-60}" \
+	bash -c 'cd "$WORK/src" && exec bash test/inner.sh "$@"' inner "$major" "$mode" "$only" </dev/null
+status=$?
+if [ "$status" -ge 124 ]; then
+	echo "PostgreSQL $major: stopped after $limit seconds" >&2
+	echo "$major $mode	0	1	0	stopped after $limit seconds" | $sudo tee -a "$work/counts" >/dev/null
+fi
+
+if [ "$status" != 0 ]; then
+	results=${TMPDIR:-/tmp}/partmgr-results/$major
+	rm -rf "$results"
+	mkdir -p "$results"
+	for thing in src/results src/regression.diffs src/test/isolation/results \
+		src/test/isolation/output_iso src/test/isolation/regression.diffs src/tmp_check/log server.log; do
+		[ ! -e "$work/$thing" ] || { mkdir -p "$results/$(dirname "$thing")"; cp -R "$work/$thing" "$results/$thing"; }
+	done
+	echo "results, diffs and logs are in $results"
+fi
+[ -e "$work/counts" ] || exit "$status"
+[ -z "${PARTMGR_COUNTS:-}" ] || cat "$work/counts" >>"$PARTMGR_COUNTS"
+pm_summary "$work/counts" || status=1
+exit "$status"
