@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "api.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
@@ -27,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
@@ -282,4 +284,30 @@ pm_api_own_sets(bool automatic_only, bool armed_only)
 			result = lappend_oid(result, lfirst_oid(lc));
 	}
 	return result;
+}
+
+/* ---------- statistics ---------- */
+
+static TimestampTz
+stat_time(PGFunction function, Oid relation)
+{
+	LOCAL_FCINFO(call, 1);
+	Datum		result;
+
+	InitFunctionCallInfoData(*call, NULL, 1, InvalidOid, NULL, NULL);
+	call->args[0].value = ObjectIdGetDatum(relation);
+	call->args[0].isnull = false;
+	result = function(call);
+	return call->isnull ? 0 : DatumGetTimestampTz(result);
+}
+
+/*
+ * pm_api_last_time asks two functions such as pg_stat_get_last_analyze_time
+ * and pg_stat_get_last_autoanalyze_time when something was done last; 0 for
+ * never.
+ */
+TimestampTz
+pm_api_last_time(PGFunction manual, PGFunction automatic, Oid relation)
+{
+	return Max(stat_time(manual, relation), stat_time(automatic, relation));
 }

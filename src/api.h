@@ -30,4 +30,8 @@ extern Oid	pm_api_own_set(FunctionCallInfo fcinfo, int argno,
 						   const char *name);
 extern List *pm_api_own_sets(bool automatic_only, bool armed_only);
 
+/* ---------- statistics ---------- */
+extern TimestampTz pm_api_last_time(PGFunction manual, PGFunction automatic,
+									Oid relation);
+
 #endif							/* PARTMGR_API_H */

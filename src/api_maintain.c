@@ -74,24 +74,31 @@ check_armed(Oid parent)
 				 errhint("Use resume_maintenance() to let it go on.")));
 }
 
+/* optional_set reads the first argument: a set of the caller's, or null. */
+static Oid
+optional_set(FunctionCallInfo fcinfo)
+{
+	return PG_ARGISNULL(0) ? InvalidOid :
+		pm_api_own_set(fcinfo, 0, "p_parent_table");
+}
+
 /*
- * carry_out maintains the set that the first argument names, or all of the
- * caller's if it is null, and returns the outcomes.
+ * carry_out maintains one set, or all of the caller's if parent is not valid,
+ * and returns the outcomes.
  */
 static List *
-carry_out(FunctionCallInfo fcinfo, const PmOrder *order)
+carry_out(Oid parent, const PmOrder *order)
 {
 	const bool	automatic_only = true;
-	Oid			parent;
+	const bool	armed_only = true;
 	List	   *outcomes = NIL;
 
-	if (PG_ARGISNULL(0))
+	if (!OidIsValid(parent))
 	{
-		pm_maintain_all(pm_api_own_sets(automatic_only, !order->dry_run),
-						order, &outcomes);
+		pm_maintain_all(pm_api_own_sets(automatic_only, armed_only), order,
+						&outcomes);
 		return outcomes;
 	}
-	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	if (!order->dry_run)
 		check_armed(parent);
 	return pm_maintain(parent, order);
@@ -197,7 +204,7 @@ partmgr_run_maintenance(PG_FUNCTION_ARGS)
 	pm_arg_not_null(fcinfo, 1, "p_analyze");
 	init_order(&order);
 	order.analyze = PG_GETARG_BOOL(1);
-	(void) carry_out(fcinfo, &order);
+	(void) carry_out(optional_set(fcinfo), &order);
 	PG_RETURN_VOID();
 }
 
@@ -211,7 +218,7 @@ partmgr_run_partition_maintenance(PG_FUNCTION_ARGS)
 	pm_arg_not_null(fcinfo, 1, "p_dry_run");
 	init_order(&order);
 	order.dry_run = PG_GETARG_BOOL(1);
-	return_outcomes(fcinfo, carry_out(fcinfo, &order));
+	return_outcomes(fcinfo, carry_out(optional_set(fcinfo), &order));
 	PG_RETURN_NULL();
 }
 
@@ -234,7 +241,7 @@ partmgr_maintenance_plan(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("p_at must not be infinite")));
 
-	outcomes = carry_out(fcinfo, &order);
+	outcomes = carry_out(optional_set(fcinfo), &order);
 	begin_rows(fcinfo, &row);
 	foreach(lc, outcomes)
 	{
@@ -263,11 +270,12 @@ partmgr_maintenance_plan(PG_FUNCTION_ARGS)
 Datum
 partmgr_create_future_partitions(PG_FUNCTION_ARGS)
 {
+	Oid			parent;
 	PmOrder		order;
 	int			count;
 
 	pm_api_require();
-	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	pm_arg_not_null(fcinfo, 1, "p_count");
 	count = PG_GETARG_INT32(1);
 	if (count < 1 || count > MAX_COUNT)
@@ -278,7 +286,7 @@ partmgr_create_future_partitions(PG_FUNCTION_ARGS)
 	order.retire = false;
 	order.premake = count;
 	order.uncapped = true;
-	return_outcomes(fcinfo, carry_out(fcinfo, &order));
+	return_outcomes(fcinfo, carry_out(parent, &order));
 	PG_RETURN_NULL();
 }
 
@@ -289,16 +297,17 @@ partmgr_create_future_partitions(PG_FUNCTION_ARGS)
 Datum
 partmgr_partition_gap_fill(PG_FUNCTION_ARGS)
 {
+	Oid			parent;
 	PmOrder		order;
 	int			made = 0;
 	ListCell   *lc;
 
 	pm_api_require();
-	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	init_order(&order);
 	order.retire = false;
 	order.fill_gaps = true;
-	foreach(lc, carry_out(fcinfo, &order))
+	foreach(lc, carry_out(parent, &order))
 	{
 		const PmOutcome *outcome = lfirst(lc);
 
@@ -334,7 +343,8 @@ retire_action(const PmOutcome *outcome, bool dry_run)
  * returns a row for each partition.
  */
 static void
-retire_old(FunctionCallInfo fcinfo, const char *retention, bool dry_run)
+retire_old(FunctionCallInfo fcinfo, Oid parent, const char *retention,
+		   bool dry_run)
 {
 	PmOrder		order;
 	RowBuilder	row;
@@ -345,7 +355,7 @@ retire_old(FunctionCallInfo fcinfo, const char *retention, bool dry_run)
 	order.create = false;
 	order.retention = retention;
 	order.dry_run = dry_run;
-	outcomes = carry_out(fcinfo, &order);
+	outcomes = carry_out(parent, &order);
 
 	begin_rows(fcinfo, &row);
 	foreach(lc, outcomes)
@@ -362,32 +372,25 @@ retire_old(FunctionCallInfo fcinfo, const char *retention, bool dry_run)
 	}
 }
 
-/* named_set returns the set that the first argument names; NULL if it is null. */
-static PartSet *
-named_set(FunctionCallInfo fcinfo)
-{
-	if (PG_ARGISNULL(0))
-		return NULL;
-	return pm_config_read_one(pm_api_own_set(fcinfo, 0, "p_parent_table"));
-}
-
 /* partmgr_drop_old_partitions(p_parent_table, p_retention, p_dry_run) */
 Datum
 partmgr_drop_old_partitions(PG_FUNCTION_ARGS)
 {
+	Oid			parent;
 	char	   *retention;
-	PartSet    *set;
 
 	pm_api_require();
+	parent = optional_set(fcinfo);
 	pm_arg_not_null(fcinfo, 2, "p_dry_run");
 	retention = pm_arg_text(fcinfo, 1);
-	set = named_set(fcinfo);
-	if (set != NULL && !set->has_retention && retention == NULL)
+	if (OidIsValid(parent) && retention == NULL &&
+		!pm_config_read_one(parent)->has_retention)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("no retention is configured for table \"%s\"", set->name),
+				 errmsg("no retention is configured for table \"%s\"",
+						get_rel_name(parent)),
 				 errhint("Pass p_retention, or set the column retention in part_config.")));
-	retire_old(fcinfo, retention, PG_GETARG_BOOL(2));
+	retire_old(fcinfo, parent, retention, PG_GETARG_BOOL(2));
 	PG_RETURN_NULL();
 }
 
@@ -395,52 +398,43 @@ partmgr_drop_old_partitions(PG_FUNCTION_ARGS)
 Datum
 partmgr_drop_old_partitions_months(PG_FUNCTION_ARGS)
 {
-	PartSet    *set;
+	Oid			parent;
 
 	pm_api_require();
-	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	pm_arg_not_null(fcinfo, 1, "p_months");
 	pm_arg_not_null(fcinfo, 2, "p_dry_run");
 	if (PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("p_months must be at least 1")));
-	set = named_set(fcinfo);
-	if (set->key.axis == AXIS_ID)
+	if (pm_config_read_one(parent)->key.axis == AXIS_ID)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table \"%s\" is partitioned by an id, which has no months",
-						set->name),
+						get_rel_name(parent)),
 				 errhint("Pass the number of ids to keep as text: drop_old_partitions(table, '1000000').")));
-	retire_old(fcinfo, psprintf("%d months", PG_GETARG_INT32(1)),
+	retire_old(fcinfo, parent, psprintf("%d months", PG_GETARG_INT32(1)),
 			   PG_GETARG_BOOL(2));
 	PG_RETURN_NULL();
 }
 
 /* ---------- statistics ---------- */
 
-/* last_analyze tells when a relation was last analyzed, by hand or not. */
-static void
-add_last_analyze(RowBuilder *row, Oid relation)
-{
-	PgStat_StatTabEntry *stats = pgstat_fetch_stat_tabentry(relation);
-	TimestampTz last = (stats == NULL) ? 0 :
-		Max(PM_LAST_ANALYZE(stats), PM_LAST_AUTOANALYZE(stats));
-
-	add_datum(row, TimestampTzGetDatum(last), last == 0);
-}
-
 static void
 put_analyzed(RowBuilder *row, Oid relation)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	TimestampTz last;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
+	last = pm_api_last_time(pg_stat_get_last_analyze_time,
+							pg_stat_get_last_autoanalyze_time, relation);
 	add_text(row, pm_qualified_name(relation));
 	add_count(row, (int64) ((Form_pg_class) GETSTRUCT(tuple))->reltuples);
 	ReleaseSysCache(tuple);
-	add_last_analyze(row, relation);
+	add_datum(row, TimestampTzGetDatum(last), last == 0);
 	put_row(row);
 }
 
@@ -452,20 +446,21 @@ Datum
 partmgr_analyze_partitions(PG_FUNCTION_ARGS)
 {
 	const bool	only_parent = false;
+	Oid			parent;
 	PmLook	   *look;
 	RowBuilder	row;
 	ListCell   *lc;
 
 	pm_api_require();
-	pm_arg_not_null(fcinfo, 0, "p_parent_table");
-	look = pm_catalog_look(named_set(fcinfo));
-	pm_ddl_analyze(look->set->parent, look->set->owner, only_parent);
+	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	look = pm_catalog_look(pm_config_read_one(parent));
+	pm_ddl_analyze(parent, look->set->owner, only_parent);
 
 	/* not what this transaction may have read before */
 	CommandCounterIncrement();
 	pgstat_clear_snapshot();
 	begin_rows(fcinfo, &row);
-	put_analyzed(&row, look->set->parent);
+	put_analyzed(&row, parent);
 	foreach(lc, look->partitions)
 		put_analyzed(&row, ((Partition *) lfirst(lc))->oid);
 	if (look->dflt != NULL)

@@ -76,6 +76,19 @@
 typedef void (*shmem_request_hook_type) (void);
 #endif
 
+/* Statistics of a table: 16 gave the fields other names. */
+#if PG_VERSION_NUM >= 160000
+#define PM_LAST_ANALYZE(stats) ((stats)->last_analyze_time)
+#define PM_LAST_AUTOANALYZE(stats) ((stats)->last_autoanalyze_time)
+#define PM_LAST_VACUUM(stats) ((stats)->last_vacuum_time)
+#define PM_LAST_AUTOVACUUM(stats) ((stats)->last_autovacuum_time)
+#else
+#define PM_LAST_ANALYZE(stats) ((stats)->analyze_timestamp)
+#define PM_LAST_AUTOANALYZE(stats) ((stats)->autovac_analyze_timestamp)
+#define PM_LAST_VACUUM(stats) ((stats)->vacuum_timestamp)
+#define PM_LAST_AUTOVACUUM(stats) ((stats)->autovac_vacuum_timestamp)
+#endif
+
 /* Databases whose DROP was cut short: known since 15.4 and 14.9. */
 #ifndef DATCONNLIMIT_INVALID_DB
 #define DATCONNLIMIT_INVALID_DB (-2)

@@ -28,6 +28,7 @@
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -314,6 +315,32 @@ pm_position_read(const PartKey *key, const char *text)
 													   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	return DatumGetTimestamp(DirectFunctionCall3(timestamp_in, CStringGetDatum(text),
 												 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+}
+
+/*
+ * pm_start_read reads a position that a user wrote: a time without a zone of
+ * its own is meant on the clock of the given zone, whatever the session's is.
+ */
+int64
+pm_start_read(const PartKey *key, const char *zone, const char *text)
+{
+	char		work[MAXDATELEN + MAXDATEFIELDS];
+	char	   *fields[MAXDATEFIELDS];
+	int			ftypes[MAXDATEFIELDS];
+	int			nfields;
+	Datum		wall;
+
+	if (key->axis != AXIS_INSTANT)
+		return pm_position_read(key, text);
+	if (ParseDateTime(text, work, sizeof(work), fields, ftypes, MAXDATEFIELDS, &nfields) == 0)
+		for (int i = 0; i < nfields; i++)
+			if (ftypes[i] == DTK_TZ || (ftypes[i] == DTK_STRING && i > 0))
+				return pm_position_read(key, text);
+	wall = DirectFunctionCall3(timestamp_in, CStringGetDatum(text),
+							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	if (TIMESTAMP_NOT_FINITE(DatumGetTimestamp(wall)))
+		return DatumGetTimestamp(wall);
+	return DatumGetTimestampTz(DirectFunctionCall2(timestamp_zone, CStringGetTextDatum(zone), wall));
 }
 
 /* why a width is finer than what the key's type can tell apart, or NULL */

@@ -451,4 +451,69 @@ note_minor(PmHealth *health, const Examination *exam)
 					  health->default_rows));
 	foreach(lc, exam->rights)
 		note(health, STATUS_RIGHTS, lfirst(lc));
-	if
+	if (!set->is_armed)
+		note(health, STATUS_RESTORED,
+			 psprintf("maintenance is suspended since the table was restored: run %s",
+					  call(health, "resume_maintenance")));
+	if (!set->automatic)
+		note(health, STATUS_PAUSED,
+			 pstrdup("automatic maintenance is off: set automatic_maintenance to on in part_config"));
+	health->cleanup = count_cleanup(exam->plan);
+	if (health->cleanup > 0)
+		note(health, STATUS_CLEANUP_NEEDED,
+			 psprintf(INT64_FORMAT " partitions are older than the retention of %s: run %s",
+					  health->cleanup,
+					  pm_key_interval_text(&set->key, &set->retention),
+					  call(health, "run_maintenance")));
+}
+
+/* diagnose goes through all that can be wrong, the worst first. */
+static void
+diagnose(PmHealth *health, const Examination *exam)
+{
+	if (health->partitions == 0)
+		note(health, STATUS_NO_PARTITIONS,
+			 psprintf("there is no partition: run %s",
+					  call(health, "run_maintenance")));
+	if (health->state.failures > 0 && !is_last_error(health, exam->plan))
+		note_failure(health, health->state.sqlstate, health->state.error);
+	note_behind(health, exam);
+	note_blocked(health, exam->plan);
+	note_findings(health, exam->plan, STATUS_BLOCKED);
+	note_findings(health, exam->plan, STATUS_GAPS);
+	health->gaps = exam->plan->gaps;
+	note_minor(health, exam);
+}
+
+/*
+ * pm_health_of tells how a set is doing at a moment.  may_see: the caller may
+ * see its bookkeeping and the texts of errors.
+ */
+PmHealth *
+pm_health_of(PmLook *look, TimestampTz now, bool may_see)
+{
+	PmHealth   *health = palloc0(sizeof(PmHealth));
+	Examination exam = {.look = look, .now = now};
+	ErrorData  *edata;
+
+	health->set = look->set;
+	health->status = STATUS_HEALTHY;
+	health->may_see = may_see;
+	pm_config_state(look->set->parent, &health->state);
+	if (look->set->problem)
+	{
+		note(health, STATUS_FAILING,
+			 psprintf("the configuration is not valid: %s: correct it in part_config",
+					  look->set->problem));
+		return health;
+	}
+
+	measure(health, look);
+	edata = try_look(examine, &exam);
+	if (edata == NULL)
+		diagnose(health, &exam);
+	else
+		note_failure(health, unpack_sql_state(edata->sqlerrcode),
+					 edata->message);
+	return health;
+}

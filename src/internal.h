@@ -167,10 +167,6 @@ extern char *pm_catalog_key_test(const PartSet *set, const PartBound *bound);
 extern char *pm_catalog_blockers(Oid relation);
 extern char *pm_qualified_name(Oid relation);
 
-/* ---------- plan.c: pure ---------- */
-extern PartPlan *pm_plan(const PartSet *set, List *partitions,
-					 const PlanPoint *point);
-
 /* ---------- ddl.c ---------- */
 extern List *pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
 							   const PlanStep *step);

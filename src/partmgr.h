@@ -243,4 +243,8 @@ extern char *pm_name_default(const char *parent);
 extern char *pm_name_detect(const char *parent, const PartKey *key,
 							const PartGrid *grid, List *partitions);
 
+/* ---------- plan.c: pure ---------- */
+extern PartPlan *pm_plan(const PartSet *set, List *partitions,
+						 const PlanPoint *point);
+
 #endif							/* PARTMGR_H */

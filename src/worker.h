@@ -3,9 +3,9 @@
  * worker.h
  *		What the files of the background worker share.
  *
- * slot.c keeps the databases in shared memory, launcher.c is the one process
- * that looks at all of them, worker.c is the short-lived process in one
- * database, dbhook.c is the side of ordinary backends.  What the rest of
+ * slot.c and slot_use.c keep the databases in shared memory, launcher.c is the
+ * one process that looks at all of them, worker.c is the short-lived process in
+ * one database, dbhook.c is the side of ordinary backends.  What the rest of
  * partmgr may call (pm_worker_register, pm_worker_wake, pm_worker_running) is
  * in internal.h.
  *
@@ -37,8 +37,8 @@ typedef enum PmDbState
 } PmDbState;
 
 /*
- * One database.  All fields are protected by the lock of slot.c, which is the
- * only file that touches slots in shared memory; others get copies.
+ * One database.  All fields are protected by the lock of slot.c; only slot.c
+ * and slot_use.c touch slots in shared memory, others get copies.
  */
 typedef struct PmSlot
 {
@@ -90,10 +90,15 @@ extern bool pm_slot_sync(PmDatabase *databases, int n, TimestampTz listed_at);
 extern bool pm_slot_choose(TimestampTz now, Oid *dboid, uint32 *start,
 						   TimestampTz *next);
 extern void pm_slot_unstarted(Oid dboid, uint32 start, bool is_failure);
+extern PmSlot *pm_slot_copy(int *n);
+
+/* ---------- slot_use.c: workers ---------- */
 extern bool pm_slot_enter(Oid dboid, uint32 start);
 extern uint32 pm_slot_wakes(void);
 extern bool pm_slot_leave(PmDbState state, TimestampTz next_due, uint32 wakes);
 extern bool pm_slot_tell_update(void);
+
+/* ---------- slot_use.c: backends ---------- */
 extern void pm_slot_wake(Oid dboid);
 extern void pm_slot_prepared(Oid dboid);
 extern void pm_slot_prepared_committed(Oid dboid);
@@ -102,7 +107,6 @@ extern bool pm_slot_block(Oid dboid);
 extern void pm_slot_unblock(Oid dboid);
 extern bool pm_slot_end_worker(Oid dboid);
 extern void pm_slot_wait_end(long timeout_ms);
-extern PmSlot *pm_slot_copy(int *n);
 
 /* ---------- worker.c ---------- */
 extern void pm_transaction_begin(const char *activity);

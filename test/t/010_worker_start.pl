@@ -12,7 +12,6 @@ use Test::More;
 my $node = new_node('main', conf => <<'CONF');
 partmgr.interval = '1s'
 partmgr.max_workers = 1
-log_min_messages = log
 max_prepared_transactions = 2
 CONF
 
