@@ -355,6 +355,7 @@ retire_old(FunctionCallInfo fcinfo, Oid parent, const char *retention,
 	order.create = false;
 	order.retention = retention;
 	order.dry_run = dry_run;
+	order.lock_first = OidIsValid(parent);
 	outcomes = carry_out(parent, &order);
 
 	begin_rows(fcinfo, &row);

@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  *
  * api_worker.c
- *		The background worker, for SQL: what it is doing, and waking it.
+ *		What the background worker is doing, for SQL.
  *
- * Reads the slots in shared memory, and changes nothing but when a worker looks
- * at this database again.
+ * Reads the slots in shared memory; changes nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +13,6 @@
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "internal.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -26,7 +24,6 @@
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(partmgr_worker_status);
-PG_FUNCTION_INFO_V1(partmgr_wake_worker);
 
 /* What a user is told about a database. */
 static const char *
@@ -92,15 +89,4 @@ partmgr_worker_status(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-/*
- * partmgr_wake_worker() has the worker look at this database when the
- * transaction has committed.
- */
-Datum
-partmgr_wake_worker(PG_FUNCTION_ARGS)
-{
-	pm_worker_wake();
-	PG_RETURN_VOID();
 }

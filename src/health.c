@@ -155,9 +155,9 @@ pm_health_anchor(const PmLook *look, TimestampTz now, PlanPoint *point)
 
 /* ---------- counting ---------- */
 
-/* add_size adds a partition's rows and bytes. */
+/* add_partition adds the rows and bytes of a partition. */
 static void
-add_size(PmHealth *health, const Partition *partition)
+add_partition(PmHealth *health, const Partition *partition)
 {
 	if (partition->rows >= 0)
 		health->rows = Max(health->rows, 0) + (int64) partition->rows;
@@ -180,7 +180,7 @@ measure(PmHealth *health, const PmLook *look)
 	{
 		const Partition *partition = lfirst(lc);
 
-		add_size(health, partition);
+		add_partition(health, partition);
 		if (!partition->is_readable)
 			continue;
 		if (oldest == NULL)
@@ -198,7 +198,7 @@ measure(PmHealth *health, const PmLook *look)
 	}
 	health->has_default = (look->dflt != NULL);
 	if (look->dflt != NULL)
-		add_size(health, look->dflt);
+		add_partition(health, look->dflt);
 }
 
 /*
@@ -301,7 +301,7 @@ note_behind(PmHealth *health, const Examination *exam)
 	const PartSet *set = health->set;
 	const PartKey *key = &set->key;
 	const char *remedy = call(health, "run_maintenance");
-	int64		horizon;
+	int64		horizon = 0;
 	int64		next,
 				second;
 	bool		ends;

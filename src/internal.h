@@ -194,6 +194,7 @@ typedef struct PmOrder
 	bool		fill_gaps;
 	bool		analyze;
 	bool		dry_run;
+	bool		lock_first;		/* there will be steps: look once, under the lock */
 	bool		uncapped;		/* asked for by name: partmgr.max_create is no limit */
 	int			max_create;		/* 0: partmgr.max_create */
 	int			premake;		/* 0: as configured */

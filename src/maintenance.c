@@ -308,21 +308,26 @@ first_step(const PartPlan *plan)
  * pm_maintain maintains one set in the current transaction and returns a
  * PmOutcome for each step, done, planned or blocked.
  *
- * Waits for SHARE UPDATE EXCLUSIVE on the parent if there is something to do,
- * as long as the session's lock_timeout allows.  Errors are core's, untouched.
+ * Waits for SHARE UPDATE EXCLUSIVE on the parent if there is something to do (or
+ * anyway, if the order says that there will be), as long as the session's lock_timeout allows.  Errors are core's, untouched.
  */
 List *
 pm_maintain(Oid parent, const PmOrder *order)
 {
-	PmLook	   *look = look_at(parent);
+	bool		locked = order->lock_first && !order->dry_run;
+	PmLook	   *look;
 	PmTemplate *tmpl;
-	PartPlan   *plan = pm_maintenance_decide(look, order, &tmpl);
+	PartPlan   *plan;
 	List	   *outcomes;
 
+	if (locked)
+		LockRelationOid(parent, ShareUpdateExclusiveLock);
+	look = look_at(parent);
+	plan = pm_maintenance_decide(look, order, &tmpl);
 	if (order->dry_run)
 		return planned_outcomes(look, plan, tmpl);
 
-	if (plan->steps != NIL)
+	if (plan->steps != NIL && !locked)
 	{
 		LockRelationOid(parent, ShareUpdateExclusiveLock);
 		look = look_at(parent);

@@ -83,20 +83,34 @@ cat "$WORK/build.log"
 # an install that left the checkout's library behind would test another one
 test/check.sh --symbols partmgr.so || failed=1
 
+# An older server beside this one is there for pg_upgrade; the tests ask
+# Partmgr.pm for it.
+old=/usr/lib/postgresql/15/bin
+if [ "$major" -gt 15 ] && [ -x $old/postgres ] && [ -n "$tap" ]; then
+	cp -R . "$WORK/src15"
+	make -s -C "$WORK/src15" clean "${flags[@]}" PG_CONFIG=$old/pg_config >"$WORK/build15.log" 2>&1 &&
+		make -s -j2 -C "$WORK/src15" install "${flags[@]}" PG_CONFIG=$old/pg_config DESTDIR="$WORK/dest" >>"$WORK/build15.log" 2>&1 ||
+		{ cat "$WORK/build15.log"; broken "does not build for 15"; }
+	export PARTMGR_OLD_BINDIR=$old PARTMGR_OLD_CONF=$WORK/extension15.conf
+fi
+
 # ---------- a server ----------
 
 # Upstream has extension_control_path since 18; Debian's older ones have
 # extension_destdir.  The library is found by bare name, too.
-sharedir=$("$PG_CONFIG" --sharedir) libdir=$("$PG_CONFIG" --pkglibdir)
-export PARTMGR_TEST_CONF=$WORK/extension.conf
+lead_to()
 {
-	if [ "$major" -ge 18 ]; then
-		echo "extension_control_path = '$WORK/dest$sharedir:\$system'"
+	local of=$1 config=$2
+	if [ "$of" -ge 18 ]; then
+		echo "extension_control_path = '$WORK/dest$("$config" --sharedir):\$system'"
 	else
 		echo "extension_destdir = '$WORK/dest'"
 	fi
-	echo "dynamic_library_path = '$WORK/dest$libdir:\$libdir'"
-} >"$PARTMGR_TEST_CONF"
+	echo "dynamic_library_path = '$WORK/dest$("$config" --pkglibdir):\$libdir'"
+}
+export PARTMGR_TEST_CONF=$WORK/extension.conf
+lead_to "$major" "$PG_CONFIG" >"$PARTMGR_TEST_CONF"
+[ -z "${PARTMGR_OLD_CONF:-}" ] || lead_to 15 $old/pg_config >"$PARTMGR_OLD_CONF"
 
 initdb -D "$WORK/data" -U postgres -A trust -N --encoding=UTF8 >"$WORK/initdb.log" 2>&1 ||
 	{ cat "$WORK/initdb.log"; broken "initdb failed"; }

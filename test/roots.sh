@@ -7,7 +7,8 @@
 # that major (about half a minute, 0.6 GB); later calls find it ready.  A root
 # has server, headers, pgTAP and what the TAP modules need, no cluster, and no
 # partmgr: test/majors.sh brings that in.  proc and a tmpfs on dev/shm are
-# mounted if they are not, and stay mounted.
+# mounted if they are not, and stay mounted.  On a bookworm machine the root of
+# 17 has 15's server and headers as well, for pg_upgrade.
 #
 # The mirror is the one that this machine's apt uses.  Nothing here touches the
 # machine's own packages; what is missing for the build is said by
@@ -21,7 +22,7 @@ roots=${PARTMGR_ROOTS:-/var/cache/partmgr/roots}
 root=$roots/$major
 
 # a root that lacks something gets a new number, and is built again
-edition=1
+edition=2
 
 unavailable()
 {
@@ -75,6 +76,17 @@ build()
 	local packages="postgresql-$major,gcc,make,libc6-dev,libtap-parser-sourcehandler-pgtap-perl,libipc-run-perl"
 	[ "$major" = 19 ] || packages+=",postgresql-$major-pgtap"
 
+	# 15 is this machine's: its files go in beside 17, with the libraries that
+	# trixie has no more; the other libraries are trixie's own
+	local old=''
+	if [ "$major" = 17 ] && (. /etc/os-release && [ "${VERSION_CODENAME:-}" = bookworm ]); then
+		packages+=",libgnutls30t64,libsasl2-2"
+		old=$(mktemp -d)
+		(cd "$old" && apt-get -q download postgresql-15 postgresql-client-15 \
+			postgresql-server-dev-15 libicu72 libldap-2.5-0 >&2) ||
+			unavailable "apt cannot download the packages of 15"
+	fi
+
 	mkdir -p "$roots"
 	echo "building $root from $suites ..." >&2
 	rm -rf "$new"
@@ -90,6 +102,14 @@ build()
 		--dpkgopt='path-exclude=/usr/share/locale/*' \
 		"${setup[@]}" --customize-hook="$unpack" \
 		"${suites%% *}" "$new" - >&2 || { rm -rf "$new"; unavailable "mmdebstrap failed"; }
+	if [ -n "$old" ]; then
+		for deb in "$old"/*.deb; do
+			dpkg -x "$deb" "$old/files"
+		done
+		(cd "$old/files" && tar -cf - usr/*/postgresql/15 usr/lib/x86_64-linux-gnu/lib{icu,ldap,lber}*.so.*) |
+			tar -xf - -C "$new"
+		rm -rf "$old"
+	fi
 	echo "$edition" >"$new/.partmgr-root"
 	rm -rf "$root"
 	mv "$new" "$root"

@@ -25,27 +25,38 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(new_node extension_conf is_debug_build poll_until);
+our @EXPORT = qw(new_node extension_conf old_bindir is_debug_build poll_until);
 
-# the settings that lead a server to the extension under test
+# The settings that lead a server to the extension under test; given true, the
+# older server of old_bindir().
 sub extension_conf
 {
-	my $file = $ENV{PARTMGR_TEST_CONF};
+	my ($old) = @_;
+	my $file = $ENV{ $old ? 'PARTMGR_OLD_CONF' : 'PARTMGR_TEST_CONF' };
 
 	return (defined $file && $file ne '') ? slurp_file($file) : '';
 }
 
-# new_node(NAME, preload => 1, start => 1, conf => '', init => {}) makes a
-# cluster of its own with partmgr preloaded and starts it.  conf is appended
-# to postgresql.conf and wins over what is set here; init goes to the
-# cluster's init (allows_streaming => 1 ...).
+# The directory of an older server's programs, for pg_upgrade; undef where
+# there is none beside the one under test.
+sub old_bindir
+{
+	return $ENV{PARTMGR_OLD_BINDIR};
+}
+
+# new_node(NAME, preload => 1, start => 1, conf => '', init => {}, old => 0)
+# makes a cluster of its own with partmgr preloaded and starts it.  conf is
+# appended to postgresql.conf and wins over what is set here; init goes to the
+# cluster's init (allows_streaming => 1 ...); old makes it one of the server in
+# old_bindir().
 sub new_node
 {
 	my ($name, %opt) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my @where = $opt{old} ? (install_path => old_bindir() =~ s{/bin$}{}r) : ();
+	my $node = PostgreSQL::Test::Cluster->new($name, @where);
 
 	$node->init(%{ $opt{init} // {} });
-	$node->append_conf('postgresql.conf', extension_conf());
+	$node->append_conf('postgresql.conf', extension_conf($opt{old}));
 	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'partmgr'")
 	  if $opt{preload} // 1;
 	$node->append_conf('postgresql.conf', <<'CONF');

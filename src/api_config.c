@@ -1,0 +1,414 @@
+/*-------------------------------------------------------------------------
+ *
+ * api_config.c
+ *		SQL functions that set up, change and release sets, and the triggers
+ *		on their configuration.
+ *
+ * Whatever makes the worker's schedule obsolete wakes it at commit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "api.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "create_parent.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(partmgr_create_parent);
+PG_FUNCTION_INFO_V1(partmgr_config_cleanup);
+PG_FUNCTION_INFO_V1(partmgr_resume_maintenance);
+PG_FUNCTION_INFO_V1(partmgr_config_check);
+PG_FUNCTION_INFO_V1(partmgr_config_changed);
+PG_FUNCTION_INFO_V1(partmgr_wake_worker);
+
+/* ---------- create_parent ---------- */
+
+/*
+ * lock_own takes SHARE UPDATE EXCLUSIVE on a table of the caller's own, which
+ * keeps other runs out; who owns it may have changed while we waited.
+ */
+static void
+lock_own(Oid relation)
+{
+	pm_api_check_owner(relation);
+	LockRelationOid(relation, ShareUpdateExclusiveLock);
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relation)));
+	pm_api_check_owner(relation);
+}
+
+static char *
+required_text(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	pm_arg_not_null(fcinfo, argno, name);
+	return pm_arg_text(fcinfo, argno);
+}
+
+static bool
+required_bool(FunctionCallInfo fcinfo, int argno, const char *name)
+{
+	pm_arg_not_null(fcinfo, argno, name);
+	return PG_GETARG_BOOL(argno);
+}
+
+/* partmgr_create_parent(...): the arguments are those of CreateOrder */
+Datum
+partmgr_create_parent(PG_FUNCTION_ARGS)
+{
+	CreateOrder order;
+	bool		isnull;
+
+	pm_api_require();
+	memset(&order, 0, sizeof(order));
+	order.now = GetCurrentTransactionStartTimestamp();
+	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	order.parent = pm_arg_relation(fcinfo, 0, &isnull);
+	order.control = required_text(fcinfo, 1, "p_control");
+	order.interval = required_text(fcinfo, 2, "p_interval");
+	order.type = required_text(fcinfo, 3, "p_type");
+	order.epoch = required_text(fcinfo, 4, "p_epoch");
+	pm_arg_not_null(fcinfo, 5, "p_premake");
+	order.premake = PG_GETARG_INT32(5);
+	order.start = pm_arg_text(fcinfo, 6);
+	order.default_table = required_bool(fcinfo, 7, "p_default_table");
+	order.automatic = required_text(fcinfo, 8, "p_automatic_maintenance");
+	order.has_constraint_cols = !PG_ARGISNULL(9);
+	order.template_table = pm_arg_text(fcinfo, 10);
+	order.jobmon = required_bool(fcinfo, 11, "p_jobmon");
+	order.date_trunc = pm_arg_text(fcinfo, 12);
+	order.control_not_null = required_bool(fcinfo, 13, "p_control_not_null");
+	order.encoder = pm_arg_text(fcinfo, 14);
+	order.decoder = pm_arg_text(fcinfo, 15);
+	pm_arg_not_null(fcinfo, 16, "p_offset_id");
+	order.offset_id = PG_GETARG_INT64(16);
+	order.retention = pm_arg_text(fcinfo, 17);
+	order.time_zone = pm_arg_text(fcinfo, 18);
+	order.name_format = pm_arg_text(fcinfo, 19);
+	order.keep_table = required_bool(fcinfo, 20, "p_retention_keep_table");
+	order.inherit_privileges = required_bool(fcinfo, 21, "p_inherit_privileges");
+
+	lock_own(order.parent);
+	PG_RETURN_BOOL(pm_create_parent(&order));
+}
+
+/* ---------- release, resume ---------- */
+
+/* partmgr_config_cleanup(p_parent_table) forgets a set; its tables stay. */
+Datum
+partmgr_config_cleanup(PG_FUNCTION_ARGS)
+{
+	pm_api_require();
+	(void) pm_config_delete(pm_api_own_set(fcinfo, 0, "p_parent_table"));
+	PG_RETURN_VOID();
+}
+
+/*
+ * partmgr_resume_maintenance(p_parent_table) lets a set that came out of a
+ * dump be maintained, or all of the caller's; returns how many.
+ */
+Datum
+partmgr_resume_maintenance(PG_FUNCTION_ARGS)
+{
+	const bool	automatic_only = true;
+	const bool	armed_only = true;
+	List	   *parents;
+	int			resumed;
+
+	pm_api_require();
+	parents = PG_ARGISNULL(0) ?
+		pm_api_own_sets(!automatic_only, !armed_only) :
+		list_make1_oid(pm_api_own_set(fcinfo, 0, "p_parent_table"));
+	resumed = pm_config_arm(parents, GetCurrentTransactionStartTimestamp());
+	if (resumed > 0)
+		pm_worker_wake();
+	PG_RETURN_INT64(resumed);
+}
+
+/* ---------- triggers ---------- */
+
+/*
+ * check_trigger_call raises an error unless we are called as a row trigger on
+ * a table of the extension: everybody could put the function on his own.
+ */
+static TriggerData *
+check_trigger_call(FunctionCallInfo fcinfo)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	PmExtension ext;
+
+	pm_extension_require(&ext);
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		getExtensionOfObject(RelationRelationId,
+							 RelationGetRelid(data->tg_relation)) != ext.oid)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function can only be called as a trigger of extension \"partmgr\"")));
+	return data;
+}
+
+/* one version of the row that a trigger is about */
+typedef struct ConfigRow
+{
+	TupleDesc	desc;
+	HeapTuple	tuple;
+} ConfigRow;
+
+static AttrNumber
+column_number(TupleDesc desc, const char *column)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+
+		if (!attr->attisdropped && strcmp(NameStr(attr->attname), column) == 0)
+			return attr->attnum;
+	}
+	elog(ERROR, "there is no column \"%s\"", column);
+	return InvalidAttrNumber;	/* keep the compiler quiet */
+}
+
+/* row_text returns a column of type text; NULL if it is null. */
+static char *
+row_text(const ConfigRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row->tuple, column_number(row->desc, column),
+									 row->desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static Oid
+row_parent(const ConfigRow *row)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row->tuple,
+									 column_number(row->desc, "parent_table"),
+									 row->desc, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
+static void
+set_row_text(ConfigRow *row, const char *column, const char *text)
+{
+	int			attnum = column_number(row->desc, column);
+	Datum		value = CStringGetTextDatum(text);
+	bool		isnull = false;
+
+	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &attnum,
+										   &value, &isnull);
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return (a == NULL || b == NULL) ? a == b : strcmp(a, b) == 0;
+}
+
+/* check_unchanged refuses changes of what makes the set what it is. */
+static void
+check_unchanged(const ConfigRow *old_row, const ConfigRow *new_row)
+{
+	static const char *const columns[] = {"control", "partition_type", "epoch"};
+	const char *changed = NULL;
+
+	if (row_parent(old_row) != row_parent(new_row))
+		changed = "parent_table";
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (!same_text(row_text(old_row, columns[i]), row_text(new_row, columns[i])))
+			changed = columns[i];
+	}
+	if (changed != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("column \"%s\" of a managed set cannot be changed", changed),
+				 errhint("Release the set with config_cleanup(), and use create_parent() again.")));
+}
+
+/*
+ * check_retention_schema refuses a schema that is not the table owner's own:
+ * its owner could take over what is moved there.
+ */
+static void
+check_retention_schema(const PartSet *set, const char *schema)
+{
+	HeapTuple	tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum(schema));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_SCHEMA),
+				 errmsg("schema \"%s\" does not exist", schema)));
+	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+	ReleaseSysCache(tuple);
+	if (owner != set->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("schema \"%s\" does not belong to the owner of table \"%s\"",
+						schema, set->name)));
+}
+
+/* row_set makes a set of the relation that a row is about, with its key. */
+static PartSet *
+row_set(const ConfigRow *row)
+{
+	PartSet    *set = palloc0(sizeof(PartSet));
+	HeapTuple	tuple;
+	char	   *problem;
+
+	set->parent = row_parent(row);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(set->parent));
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", set->parent)));
+	set->name = pstrdup(NameStr(((Form_pg_class) GETSTRUCT(tuple))->relname));
+	set->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	if (!pm_catalog_key(set->parent, row_text(row, "epoch"), &set->key, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("cannot manage table \"%s\": %s", set->name, problem)));
+	if (!same_text(row_text(row, "partition_type"), set->key.is_list ? "list" : "range"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" is not partitioned by %s", set->name,
+						row_text(row, "partition_type"))));
+	return set;
+}
+
+/*
+ * settle_control makes the row say the key's name.  It may have been renamed
+ * since the row was written; a restore must not fail for that.
+ */
+static void
+settle_control(const PartSet *set, ConfigRow *row)
+{
+	const char *control = row_text(row, "control");
+
+	if (control != NULL && strcmp(control, set->key.attname) != 0 &&
+		get_attnum(set->parent, control) != InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("column \"%s\" is not the partition key of table \"%s\"",
+						control, set->name)));
+	set_row_text(row, "control", set->key.attname);
+}
+
+/*
+ * settle_origin writes the origin in a form that means the same in every
+ * session.
+ */
+static void
+settle_origin(const PartSet *set, const PmConfigText *text, ConfigRow *row)
+{
+	pg_tz	   *zone;
+	int64		origin;
+
+	if (text->origin == NULL)
+		return;
+	zone = (text->time_zone != NULL) ? pg_tzset(text->time_zone) : NULL;
+	if (set->key.axis == AXIS_INSTANT && zone == NULL)
+		return;					/* refused for its time zone */
+	origin = pm_adopt_position(&set->key, zone, text->origin);
+	set_row_text(row, "grid_origin", pm_position_text(&set->key, origin));
+}
+
+/* read_config_text sets the columns of a row that have to be read. */
+static void
+read_config_text(const ConfigRow *row, PmConfigText *text)
+{
+	memset(text, 0, sizeof(PmConfigText));
+	text->interval = row_text(row, "partition_interval");
+	text->retention = row_text(row, "retention");
+	text->time_zone = row_text(row, "time_zone");
+	text->name_format = row_text(row, "name_format");
+	text->origin = row_text(row, "grid_origin");
+}
+
+/*
+ * partmgr_config_check is the row trigger before INSERT and UPDATE: it refuses
+ * what maintenance could not carry out.
+ *
+ * A row that comes out of a dump must get through, so what may change around
+ * it (rights, schemas, names of columns) is only looked at when it is changed
+ * here.
+ */
+Datum
+partmgr_config_check(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = check_trigger_call(fcinfo);
+	bool		is_update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
+	ConfigRow	row;
+	ConfigRow	old_row;
+	PmConfigText text;
+	PartSet    *set;
+	char	   *schema;
+
+	row.desc = old_row.desc = RelationGetDescr(data->tg_relation);
+	row.tuple = is_update ? data->tg_newtuple : data->tg_trigtuple;
+	old_row.tuple = data->tg_trigtuple;
+
+	/* NULL where it must not be: the table's constraints say so */
+	if (!OidIsValid(row_parent(&row)) || row_text(&row, "epoch") == NULL ||
+		row_text(&row, "partition_interval") == NULL ||
+		row_text(&row, "partition_type") == NULL)
+		return PointerGetDatum(row.tuple);
+
+	if (is_update)
+		check_unchanged(&old_row, &row);
+	set = row_set(&row);
+	settle_control(set, &row);
+	read_config_text(&row, &text);
+	settle_origin(set, &text, &row);
+	text.origin = row_text(&row, "grid_origin");
+	pm_create_check_set(set, &text);
+
+	schema = row_text(&row, "retention_schema");
+	if (is_update && schema != NULL &&
+		!same_text(row_text(&old_row, "retention_schema"), schema))
+		check_retention_schema(set, schema);
+	return PointerGetDatum(row.tuple);
+}
+
+/*
+ * partmgr_config_changed is the row trigger after UPDATE: the set is due, and
+ * the worker wakes at commit.
+ */
+Datum
+partmgr_config_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = check_trigger_call(fcinfo);
+	ConfigRow	row;
+
+	row.desc = RelationGetDescr(data->tg_relation);
+	row.tuple = data->tg_trigtuple;
+	pm_config_make_due(row_parent(&row), GetCurrentTransactionStartTimestamp());
+	pm_worker_wake();
+	return PointerGetDatum(NULL);
+}
+
+/* partmgr_wake_worker() makes the worker look at this database at commit. */
+Datum
+partmgr_wake_worker(PG_FUNCTION_ARGS)
+{
+	pm_worker_wake();
+	PG_RETURN_VOID();
+}

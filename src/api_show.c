@@ -1,0 +1,621 @@
+/*-------------------------------------------------------------------------
+ *
+ * api_show.c
+ *		SQL functions about one partition: show_partition_info, and
+ *		show_partition_name, which partition a value belongs to.
+ *
+ * Looks at the partition in question only, so that the answer takes the same
+ * time whatever the number of partitions: a value's partition is looked for
+ * under the name that maintenance would give it, and its bound decides whether
+ * it is the one.  Where it is not, the parent's partition descriptor is
+ * searched, which a session builds once.
+ *
+ * Changes nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "api.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "config.h"
+#include "funcapi.h"
+#include "nodes/parsenodes.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(partmgr_show_partition_info);
+PG_FUNCTION_INFO_V1(partmgr_show_partition_name);
+
+/* an end of a partition, as far as the axis can hold it */
+typedef struct End
+{
+	bool		is_known;		/* false: open, or beyond the axis */
+	int64		raw;
+	int64		pos;
+} End;
+
+/* where a value belongs */
+typedef struct Place
+{
+	Oid			partition;		/* or InvalidOid */
+	End			lower;			/* of that, or of the range that it would have */
+	char	   *name;			/* that it would have */
+} Place;
+
+
+/* ---------- the bound of one partition ---------- */
+
+static End
+read_end(const PartKey *key, Datum value)
+{
+	End			end = {0};
+
+	end.is_known = pm_key_raw(key, value, &end.raw) &&
+		pm_key_position(key, end.raw, true, &end.pos);
+	return end;
+}
+
+static End
+read_range_end(const PartKey *key, List *datums)
+{
+	PartitionRangeDatum *datum = linitial_node(PartitionRangeDatum, datums);
+	End			open = {0};
+
+	if (datum->kind != PARTITION_RANGE_DATUM_VALUE)
+		return open;
+	return read_end(key, castNode(Const, datum->value)->constvalue);
+}
+
+/* lowest_value returns the lowest of the values that a LIST partition takes. */
+static End
+lowest_value(const PartKey *key, List *datums)
+{
+	End			lowest = {0};
+	ListCell   *lc;
+
+	foreach(lc, datums)
+	{
+		Const	   *value = lfirst_node(Const, lc);
+		End			end = {0};
+
+		if (!value->constisnull)
+			end = read_end(key, value->constvalue);
+		if (end.is_known && (!lowest.is_known || end.raw < lowest.raw))
+			lowest = end;
+	}
+	return lowest;
+}
+
+/* bound_of returns the bound of a partition; NULL if the relation is none. */
+static PartitionBoundSpec *
+bound_of(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	PartitionBoundSpec *spec = NULL;
+	bool		isnull;
+	Datum		bound;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound, &isnull);
+	if (!isnull)
+		spec = stringToNode(TextDatumGetCString(bound));
+	ReleaseSysCache(tuple);
+	return spec;
+}
+
+
+/* ---------- show_partition_name ---------- */
+
+/* is_number tells whether a text is a whole number, spaces around it allowed. */
+static bool
+is_number(const char *text)
+{
+	text += strspn(text, " ");
+	if (*text == '-' || *text == '+')
+		text++;
+	if (*text < '0' || *text > '9')
+		return false;
+	text += strspn(text, "0123456789");
+	return text[strspn(text, " ")] == '\0';
+}
+
+/* read_input reads a text as a value of the column's type. */
+static Datum
+read_input(const PartKey *key, char *text)
+{
+	Oid			function;
+	Oid			param;
+	Datum		value;
+
+	getTypeInputInfo(key->type, &function, &param);
+	value = OidInputFunctionCall(function, text, param, -1);
+	/* a row with a fraction lies in the partition of the number below */
+	if (key->type == NUMERICOID)
+		value = DirectFunctionCall1(numeric_floor, value);
+	return value;
+}
+
+/*
+ * read_value reads the value that a row would have, as the column's own number.
+ * Where a number means time, it is written as time, or as that number.
+ */
+static int64
+read_value(const PartSet *set, char *text)
+{
+	const PartKey *key = &set->key;
+	bool		as_column = key->kind == KEY_TIMESTAMPTZ ||
+		key->kind == KEY_TIMESTAMP || key->kind == KEY_DATE ||
+		key->kind == KEY_ID || is_number(text);
+	int64		raw;
+	bool		found;
+
+	if (as_column)
+		found = pm_key_raw(key, read_input(key, text), &raw);
+	else
+		found = pm_key_raw_of(key, pm_position_read(key, text), &raw);
+	if (!found)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value \"%s\" belongs to no partition", text)));
+	return raw;
+}
+
+/* takes tells whether a bound takes the value; its lower end is set. */
+static bool
+takes(const PartKey *key, PartitionBoundSpec *spec, int64 raw, End *lower)
+{
+	PartitionRangeDatum *first,
+			   *last;
+	End			upper;
+	ListCell   *lc;
+
+	if (spec->is_default)
+		return false;
+	if (spec->strategy == PARTITION_STRATEGY_LIST)
+	{
+		*lower = lowest_value(key, spec->listdatums);
+		foreach(lc, spec->listdatums)
+		{
+			Const	   *value = lfirst_node(Const, lc);
+			int64		listed;
+
+			if (!value->constisnull &&
+				pm_key_raw(key, value->constvalue, &listed) && listed == raw)
+				return true;
+		}
+		return false;
+	}
+
+	first = linitial_node(PartitionRangeDatum, spec->lowerdatums);
+	last = linitial_node(PartitionRangeDatum, spec->upperdatums);
+	*lower = read_range_end(key, spec->lowerdatums);
+	upper = read_range_end(key, spec->upperdatums);
+	return (lower->is_known ? lower->raw <= raw :
+			first->kind == PARTITION_RANGE_DATUM_MINVALUE) &&
+		(upper.is_known ? raw < upper.raw :
+		 last->kind == PARTITION_RANGE_DATUM_MAXVALUE);
+}
+
+/*
+ * find_by_name looks the value up under the name that its partition would have;
+ * false if there is none of that name, or it is not the one.
+ */
+static bool
+find_by_name(const PartSet *set, int64 raw, Place *place)
+{
+	Oid			relation = get_relname_relid(place->name,
+											 get_rel_namespace(set->parent));
+	PartitionBoundSpec *spec;
+
+	if (!OidIsValid(relation) || !get_rel_relispartition(relation) ||
+		get_partition_parent(relation, true) != set->parent)
+		return false;
+	spec = bound_of(relation);
+	if (spec == NULL || !takes(&set->key, spec, raw, &place->lower))
+		return false;
+	place->partition = relation;
+	return true;
+}
+
+/*
+ * find_in_descriptor asks the partition descriptor of the parent, as the
+ * executor does to route a row.  Where no partition takes the value, lower and
+ * upper are the ends of its neighbours.
+ */
+static bool
+find_in_descriptor(const PartSet *set, int64 raw, Place *place, End *lower,
+				   End *upper)
+{
+	const PartKey *key = &set->key;
+	Relation	parent = table_open(set->parent, AccessShareLock);
+	PartitionKey partkey = RelationGetPartitionKey(parent);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
+	PartitionBoundInfo info = desc->boundinfo;
+	Datum		value = pm_key_datum(key, raw);
+	int			index = -1;
+	int			offset;
+	bool		is_equal = false;
+
+	if (info == NULL)
+		offset = -1;
+	else if (key->is_list)
+	{
+		offset = partition_list_bsearch(partkey->partsupfunc,
+										partkey->partcollation, info, value,
+										&is_equal);
+		if (offset >= 0 && is_equal)
+			index = info->indexes[offset];
+	}
+	else
+	{
+		offset = partition_range_datum_bsearch(partkey->partsupfunc,
+											   partkey->partcollation, info, 1,
+											   &value, &is_equal);
+		index = info->indexes[offset + 1];
+		if (offset >= 0 && info->kind[offset][0] == PARTITION_RANGE_DATUM_VALUE)
+			*lower = read_end(key, info->datums[offset][0]);
+		if (offset + 1 < info->ndatums &&
+			info->kind[offset + 1][0] == PARTITION_RANGE_DATUM_VALUE)
+			*upper = read_end(key, info->datums[offset + 1][0]);
+	}
+
+	if (index >= 0)
+	{
+		place->partition = desc->oids[index];
+		place->lower = *lower;
+		if (key->is_list)
+			place->lower = lowest_value(key, bound_of(place->partition)->listdatums);
+	}
+	table_close(parent, AccessShareLock);
+	return index >= 0;
+}
+
+/* name_cell names the partition that would be made for a cell. */
+static void
+name_cell(const PartSet *set, const PartBound *cell, Place *place)
+{
+	place->name = pm_name_partition(set->name, set->name_format, &set->key,
+									&set->grid, cell);
+	place->lower.is_known = true;
+	place->lower.pos = cell->lower;
+	place->lower.raw = cell->lower_raw;
+}
+
+/* find_cell finds the cell of the grid that a position lies in. */
+static bool
+find_cell(const PartSet *set, int64 pos, PartBound *cell)
+{
+	const PartKey *key = &set->key;
+
+	memset(cell, 0, sizeof(PartBound));
+	return pm_key_floor(key, &set->grid, pos, &cell->lower) &&
+		pm_key_next(key, &set->grid, pos, &cell->upper) &&
+		pm_key_raw_of(key, cell->lower, &cell->lower_raw) &&
+		pm_key_raw_of(key, cell->upper, &cell->upper_raw);
+}
+
+/* clip leaves of a cell what its neighbours do not take. */
+static void
+clip(PartBound *cell, const End *lower, const End *upper)
+{
+	if (lower->is_known && lower->pos > cell->lower)
+	{
+		cell->lower = lower->pos;
+		cell->lower_raw = lower->raw;
+	}
+	if (upper->is_known && upper->pos < cell->upper)
+	{
+		cell->upper = upper->pos;
+		cell->upper_raw = upper->raw;
+	}
+}
+
+/* find_place finds where a value belongs, whether that exists or not. */
+static Place
+find_place(const PartSet *set, int64 raw, const char *text)
+{
+	Place		place = {0};
+	PartBound	cell;
+	End			lower = {0};
+	End			upper = {0};
+	int64		pos;
+	bool		has_cell = pm_key_position(&set->key, raw, false, &pos) &&
+		find_cell(set, pos, &cell);
+
+	if (has_cell)
+	{
+		name_cell(set, &cell, &place);
+		if (find_by_name(set, raw, &place))
+			return place;
+	}
+	if (find_in_descriptor(set, raw, &place, &lower, &upper))
+		return place;
+	if (!has_cell)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("value \"%s\" belongs to no partition", text),
+				 errdetail("The type of column \"%s\" ends before the bounds that its partition would have.",
+						   set->key.attname)));
+	clip(&cell, &lower, &upper);
+	name_cell(set, &cell, &place);
+	return place;
+}
+
+/* set_of_parent reads a set that the caller may look at. */
+static PartSet *
+set_of_parent(Oid parent)
+{
+	PartSet    *set;
+
+	pm_api_check_read(parent);
+	set = pm_config_read_one(parent);
+	if (set == NULL)
+		pm_api_not_managed(parent);
+	return set;
+}
+
+static TupleDesc
+result_type(FunctionCallInfo fcinfo)
+{
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return BlessTupleDesc(desc);
+}
+
+/* put_end fills in a typed position; what is not known stays null. */
+static void
+put_end(const PartSet *set, const End *end, Datum *values, bool *nulls,
+		int time_column, int id_column)
+{
+	bool		is_id = (set->key.axis == AXIS_ID);
+	int			column = is_id ? id_column : time_column;
+
+	if (!end->is_known)
+		return;
+	nulls[column] = false;
+	values[column] = is_id ? Int64GetDatum(end->pos) :
+		TimestampTzGetDatum(pm_key_instant(&set->key, set->grid.zone, end->pos));
+}
+
+/*
+ * partmgr_show_partition_name(parent, value) names the partition that a value
+ * belongs to: the one that takes it, or that would be made for it.
+ */
+Datum
+partmgr_show_partition_name(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc = result_type(fcinfo);
+	Datum		values[5] = {0};
+	bool		nulls[5] = {false, false, true, true, false};
+	bool		isnull;
+	char	   *text;
+	PartSet    *set;
+	Place		place;
+	bool		exists;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 0, "p_parent_table");
+	pm_arg_not_null(fcinfo, 1, "p_value");
+	set = set_of_parent(pm_arg_relation(fcinfo, 0, &isnull));
+	text = pm_arg_text(fcinfo, 1);
+	place = find_place(set, read_value(set, text), text);
+
+	exists = OidIsValid(place.partition);
+	values[0] = CStringGetTextDatum(exists ?
+									get_namespace_name(get_rel_namespace(place.partition)) :
+									set->schema);
+	values[1] = CStringGetTextDatum(exists ? get_rel_name(place.partition) :
+									place.name);
+	put_end(set, &place.lower, values, nulls, 2, 3);
+	values[4] = BoolGetDatum(exists);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+
+/* ---------- show_partition_info ---------- */
+
+/* info_grid is the set's grid, with another interval if one is given. */
+static PartGrid
+info_grid(const PartSet *set, const char *interval)
+{
+	PartGrid	grid = set->grid;
+	char	   *problem;
+
+	if (interval != NULL &&
+		!pm_interval_parse(&set->key, interval, &grid.interval, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid interval: %s", problem)));
+	return grid;
+}
+
+/*
+ * partman_suffix is what pg_partman's name of a partition that starts there
+ * has after the "_p".
+ */
+static char *
+partman_suffix(const PartSet *set, const PartGrid *grid, const End *lower)
+{
+	static const char prefix[] = "x_p";
+	PartBound	bound = {0};
+	char	   *name;
+
+	bound.lower = bound.upper = lower->pos;
+	bound.lower_raw = bound.upper_raw = lower->raw;
+	name = pm_name_partition("x", pm_name_default_format(&set->key, grid),
+							 &set->key, grid, &bound);
+	return pstrdup(name + strlen(prefix));
+}
+
+/* parent_of finds the parent of a partition, which must be the one given, if any. */
+static Oid
+parent_of(FunctionCallInfo fcinfo, Oid child)
+{
+	bool		any;
+	Oid			wanted = pm_arg_relation(fcinfo, 2, &any);
+	Oid			parent;
+
+	if (!get_rel_relispartition(child))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table \"%s\" is not a partition", get_rel_name(child))));
+	parent = get_partition_parent(child, true);
+	if (!any && parent != wanted)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("table \"%s\" is not a partition of table \"%s\"",
+						get_rel_name(child), get_rel_name(wanted))));
+	return parent;
+}
+
+/*
+ * info_of_partition reads the bounds of a partition that exists.  The end of a
+ * LIST partition is not told, as by pg_partman.
+ */
+static PartSet *
+info_of_partition(FunctionCallInfo fcinfo, End *lower, End *upper)
+{
+	bool		isnull;
+	Oid			child = pm_arg_relation(fcinfo, 0, &isnull);
+	PartSet    *set = set_of_parent(parent_of(fcinfo, child));
+	PartitionBoundSpec *spec = bound_of(child);
+
+	if (spec == NULL || spec->is_default)
+		return set;
+	if (spec->strategy == PARTITION_STRATEGY_LIST)
+		*lower = lowest_value(&set->key, spec->listdatums);
+	else
+	{
+		*lower = read_range_end(&set->key, spec->lowerdatums);
+		*upper = read_range_end(&set->key, spec->upperdatums);
+	}
+	return set;
+}
+
+/*
+ * name_position reads back where a partition starts from the digits at the end
+ * of pg_partman's name for it; false if there are none.
+ */
+static bool
+name_position(const PartSet *set, const char *name, int64 *pos)
+{
+	const char *digits = NULL;
+	int			year,
+				month,
+				day,
+				hour = 0,
+				minute = 0,
+				second = 0;
+	int			count;
+
+	for (const char *at = strstr(name, "_p"); at != NULL; at = strstr(at + 1, "_p"))
+		digits = at + strlen("_p");
+	if (digits == NULL)
+		return false;
+	if (set->key.axis == AXIS_ID)
+	{
+		if (!is_number(digits))
+			return false;
+		*pos = DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(digits)));
+		return true;
+	}
+	count = sscanf(digits, "%4d%2d%2d_%2d%2d%2d", &year, &month, &day, &hour,
+				   &minute, &second);
+	if (count != 3 && count != 6)
+		return false;
+	*pos = DatumGetTimestamp(DirectFunctionCall6(make_timestamp,
+												 Int32GetDatum(year),
+												 Int32GetDatum(month),
+												 Int32GetDatum(day),
+												 Int32GetDatum(hour),
+												 Int32GetDatum(minute),
+												 Float8GetDatum(second)));
+	if (set->key.axis == AXIS_INSTANT)
+	{
+		PartKey		local = set->key;
+
+		local.axis = AXIS_LOCAL;
+		*pos = pm_key_instant(&local, set->grid.zone, *pos);
+	}
+	return true;
+}
+
+/*
+ * info_of_name tells what a partition of that name would be, without looking
+ * whether there is one.
+ */
+static PartSet *
+info_of_name(FunctionCallInfo fcinfo, End *lower, End *upper)
+{
+	char	   *name = pm_arg_text(fcinfo, 0);
+	PartSet    *set;
+	PartGrid	grid;
+	bool		isnull;
+	int64		pos;
+
+	pm_arg_not_null(fcinfo, 2, "p_parent_table");
+	set = set_of_parent(pm_arg_relation(fcinfo, 2, &isnull));
+	grid = info_grid(set, pm_arg_text(fcinfo, 1));
+	if (!name_position(set, name, &pos) ||
+		!pm_key_raw_of(&set->key, pos, &lower->raw))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not the name of a partition of table \"%s\"",
+						name, set->name)));
+	lower->is_known = true;
+	lower->pos = pos;
+	upper->is_known = !set->key.is_list &&
+		pm_key_add(&set->key, &grid, &grid.interval, pos, 1, &upper->pos);
+	return set;
+}
+
+/*
+ * partmgr_show_partition_info(child, interval, parent, exists) tells the bounds
+ * of a partition, the upper one exclusive.
+ */
+Datum
+partmgr_show_partition_info(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc = result_type(fcinfo);
+	Datum		values[5] = {0};
+	bool		nulls[5] = {true, true, true, true, true};
+	bool		by_name = !PG_ARGISNULL(3) && !PG_GETARG_BOOL(3);
+	End			lower = {0};
+	End			upper = {0};
+	PartSet    *set;
+	PartGrid	grid;
+
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 0, "p_child_table");
+	if (by_name && get_fn_expr_argtype(fcinfo->flinfo, 0) == REGCLASSOID)
+		by_name = false;		/* a table that is given as such exists */
+	set = by_name ? info_of_name(fcinfo, &lower, &upper) :
+		info_of_partition(fcinfo, &lower, &upper);
+	grid = info_grid(set, pm_arg_text(fcinfo, 1));
+
+	put_end(set, &lower, values, nulls, 0, 2);
+	put_end(set, &upper, values, nulls, 1, 3);
+	if (lower.is_known && set->key.axis != AXIS_ID)
+	{
+		nulls[4] = false;
+		values[4] = CStringGetTextDatum(partman_suffix(set, &grid, &lower));
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}

@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * create_parent.h
+ *		What it takes to manage a table, between api_config.c, create_parent.c
+ *		and adopt.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PARTMGR_CREATE_PARENT_H
+#define PARTMGR_CREATE_PARENT_H
+
+#include "config.h"
+#include "internal.h"
+
+/* the arguments of create_parent(); NULL where the user said nothing */
+typedef struct CreateOrder
+{
+	Oid			parent;
+	TimestampTz now;
+	const char *control;
+	const char *interval;
+	const char *type;
+	const char *epoch;
+	int			premake;
+	const char *start;
+	bool		default_table;
+	const char *automatic;
+	bool		has_constraint_cols;
+	const char *template_table;
+	bool		jobmon;
+	const char *date_trunc;
+	bool		control_not_null;
+	const char *encoder;
+	const char *decoder;
+	int64		offset_id;
+	const char *retention;
+	const char *time_zone;
+	const char *name_format;
+	bool		keep_table;
+	bool		inherit_privileges;
+} CreateOrder;
+
+/* where a set's bounds lie, and from where partitions are wanted */
+typedef struct SetShape
+{
+	PartGrid	grid;
+	bool		has_origin;		/* grid.origin is not the default one */
+	bool		has_start;
+	int64		start;
+} SetShape;
+
+/* ---------- create_parent.c ---------- */
+extern bool pm_create_parent(const CreateOrder *order);
+extern void pm_create_check_set(PartSet *set, const PmConfigText *text);
+
+/* ---------- adopt.c ---------- */
+extern void pm_adopt_shape(const PmLook *look, const CreateOrder *order,
+						   const PartInterval *interval, SetShape *shape);
+extern int64 pm_adopt_position(const PartKey *key, pg_tz *zone,
+							   const char *text);
+
+#endif							/* PARTMGR_CREATE_PARENT_H */

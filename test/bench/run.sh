@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+#
+# run.sh [CASE...]
+#		Measure partmgr against hand-written SQL of the same end state.
+#
+# Builds a copy of this checkout (release build) and measures on a server of
+# its own on a tmpfs; the checkout stays as it is.  Cases, in this order:
+#
+#	create		create_parent: 1,000 daily partitions, without and with default
+#	create5000	create_parent: 5,000 hourly partitions
+#	locks		5,000 hourly at the default max_locks_per_transaction
+#	retire		100 and 500 of 1,000 partitions retired
+#	idle		a run with nothing to do, four shapes
+#	more		one more partition in 100 sets of 50
+#	memory		10,000 runs in one session
+#	look		list_partitions, show_partitions, partition_health_summary
+#	name		show_partition_name
+#
+# Without arguments, or with CASE empty, all of them: some 12 minutes.  The CPUs
+# of one machine are not independent: nothing else should run meanwhile.
+#
+# Exit code 0: all cases ran, whether or not targets were met; 1: one did not
+# run, or the two sides ended in different states.
+#
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+. test/lib.sh
+
+major=15
+work=$(mktemp -d "$(pm_scratch /dev/shm)/partmgr-bench.XXXXXX")
+finish()
+{
+	pm_stop_servers "$work"
+	[ -n "${PARTMGR_KEEP:-}" ] || rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+pm_copy_source "$work/src"
+enter=()
+if [ "$(id -u)" = 0 ]; then
+	chown -R postgres "$work"
+	enter=(runuser -u postgres --)
+fi
+"${enter[@]}" env -i WORK="$work" HOME="$work" TMPDIR="$work" PATH=/usr/bin:/bin LC_ALL=C.UTF-8 \
+	PARTMGR_BENCH_REPEAT="${PARTMGR_BENCH_REPEAT:-}" \
+	bash -c 'cd "$WORK/src" && exec bash test/bench/measure.sh "$@"' measure "$major" "$@" </dev/null
