@@ -48,7 +48,15 @@ typedef struct End
 	int64		pos;
 } End;
 
-/* where a value belongs */
+/* a value to look for */
+typedef struct Wanted
+{
+	const char *text;			/* as the caller wrote it */
+	Datum		value;			/* of the column's base type */
+	int64		raw;
+} Wanted;
+
+/* where it belongs */
 typedef struct Place
 {
 	Oid			partition;		/* or InvalidOid */
@@ -135,44 +143,50 @@ is_number(const char *text)
 }
 
 /* read_input reads a text as a value of the column's type. */
-static Datum
-read_input(const PartKey *key, char *text)
+static bool
+read_input(const PartKey *key, char *text, Wanted *wanted)
 {
 	Oid			function;
 	Oid			param;
-	Datum		value;
+	Datum		whole;
 
 	getTypeInputInfo(key->type, &function, &param);
-	value = OidInputFunctionCall(function, text, param, -1);
-	/* a row with a fraction lies in the partition of the number below */
+	wanted->value = whole = OidInputFunctionCall(function, text, param, -1);
+	/* a cell is looked for by the whole number below */
 	if (key->type == NUMERICOID)
-		value = DirectFunctionCall1(numeric_floor, value);
-	return value;
+		whole = DirectFunctionCall1(numeric_floor, whole);
+	return pm_key_raw(key, whole, &wanted->raw);
+}
+
+/* read_time reads a text as a moment, for a column that holds it as a number. */
+static bool
+read_time(const PartKey *key, const char *text, Wanted *wanted)
+{
+	if (!pm_key_raw_of(key, pm_position_read(key, text), &wanted->raw))
+		return false;
+	wanted->value = pm_key_datum(key, wanted->raw);
+	return true;
 }
 
 /*
- * read_value reads the value that a row would have, as the column's own number.
- * Where a number means time, it is written as time, or as that number.
+ * read_value reads the value that a row would have.  Where a number means time,
+ * it is written as time, or as that number.
  */
-static int64
+static Wanted
 read_value(const PartSet *set, char *text)
 {
 	const PartKey *key = &set->key;
 	bool		as_column = key->kind == KEY_TIMESTAMPTZ ||
 		key->kind == KEY_TIMESTAMP || key->kind == KEY_DATE ||
 		key->kind == KEY_ID || is_number(text);
-	int64		raw;
-	bool		found;
+	Wanted		wanted = {.text = text};
 
-	if (as_column)
-		found = pm_key_raw(key, read_input(key, text), &raw);
-	else
-		found = pm_key_raw_of(key, pm_position_read(key, text), &raw);
-	if (!found)
+	if (!(as_column ? read_input(key, text, &wanted) :
+		  read_time(key, text, &wanted)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("value \"%s\" belongs to no partition", text)));
-	return raw;
+	return wanted;
 }
 
 /* takes tells whether a bound takes the value; its lower end is set. */
@@ -238,7 +252,7 @@ find_by_name(const PartSet *set, int64 raw, Place *place)
  * upper are the ends of its neighbours.
  */
 static bool
-find_in_descriptor(const PartSet *set, int64 raw, Place *place, End *lower,
+find_in_descriptor(const PartSet *set, Datum value, Place *place, End *lower,
 				   End *upper)
 {
 	const PartKey *key = &set->key;
@@ -246,7 +260,6 @@ find_in_descriptor(const PartSet *set, int64 raw, Place *place, End *lower,
 	PartitionKey partkey = RelationGetPartitionKey(parent);
 	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
 	PartitionBoundInfo info = desc->boundinfo;
-	Datum		value = pm_key_datum(key, raw);
 	int			index = -1;
 	int			offset;
 	bool		is_equal = false;
@@ -327,28 +340,28 @@ clip(PartBound *cell, const End *lower, const End *upper)
 
 /* find_place finds where a value belongs, whether that exists or not. */
 static Place
-find_place(const PartSet *set, int64 raw, const char *text)
+find_place(const PartSet *set, const Wanted *wanted)
 {
 	Place		place = {0};
 	PartBound	cell;
 	End			lower = {0};
 	End			upper = {0};
 	int64		pos;
-	bool		has_cell = pm_key_position(&set->key, raw, false, &pos) &&
+	bool		has_cell = pm_key_position(&set->key, wanted->raw, false, &pos) &&
 		find_cell(set, pos, &cell);
 
 	if (has_cell)
 	{
 		name_cell(set, &cell, &place);
-		if (find_by_name(set, raw, &place))
+		if (find_by_name(set, wanted->raw, &place))
 			return place;
 	}
-	if (find_in_descriptor(set, raw, &place, &lower, &upper))
+	if (find_in_descriptor(set, wanted->value, &place, &lower, &upper))
 		return place;
 	if (!has_cell)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("value \"%s\" belongs to no partition", text),
+				 errmsg("value \"%s\" belongs to no partition", wanted->text),
 				 errdetail("The type of column \"%s\" ends before the bounds that its partition would have.",
 						   set->key.attname)));
 	clip(&cell, &lower, &upper);
@@ -405,8 +418,8 @@ partmgr_show_partition_name(PG_FUNCTION_ARGS)
 	Datum		values[5] = {0};
 	bool		nulls[5] = {false, false, true, true, false};
 	bool		isnull;
-	char	   *text;
 	PartSet    *set;
+	Wanted		wanted;
 	Place		place;
 	bool		exists;
 
@@ -414,8 +427,8 @@ partmgr_show_partition_name(PG_FUNCTION_ARGS)
 	pm_arg_not_null(fcinfo, 0, "p_parent_table");
 	pm_arg_not_null(fcinfo, 1, "p_value");
 	set = set_of_parent(pm_arg_relation(fcinfo, 0, &isnull));
-	text = pm_arg_text(fcinfo, 1);
-	place = find_place(set, read_value(set, text), text);
+	wanted = read_value(set, pm_arg_text(fcinfo, 1));
+	place = find_place(set, &wanted);
 
 	exists = OidIsValid(place.partition);
 	values[0] = CStringGetTextDatum(exists ?

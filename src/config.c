@@ -88,7 +88,8 @@ pm_extension_require(PmExtension *ext)
 	if (ext->needs_update)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("extension \"partmgr\" does not have the version of its library"),
+				 errmsg("extension \"partmgr\" needs an update"),
+				 errdetail("Its library is of another version than its SQL."),
 				 errhint("Run ALTER EXTENSION partmgr UPDATE.")));
 }
 

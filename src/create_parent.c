@@ -149,9 +149,13 @@ read_key(PartSet *set, const char *epoch)
 
 	if (pm_catalog_key(set->parent, epoch, &set->key, &problem))
 		return;
+	if (OidIsValid(set->key.type) && strcmp(epoch, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot manage table \"%s\": %s", set->name, problem),
+				 errhint("p_epoch is for times in a column of type integer, bigint or numeric.")));
 	ereport(ERROR,
-			(errcode(OidIsValid(set->key.type) && strcmp(epoch, "none") != 0 ?
-					 ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_FEATURE_NOT_SUPPORTED),
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot manage table \"%s\": %s", set->name, problem),
 			 errdetail("The partition key must be one column with a date, a timestamp, an integer or a numeric.")));
 }
@@ -166,7 +170,7 @@ check_control(const PartSet *set, const CreateOrder *order)
 	if (get_attnum(set->parent, order->control) == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table \"%s\" does not exist",
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
 						order->control, set->name)));
 	if (strcmp(order->control, key->attname) != 0)
 		ereport(ERROR,
@@ -382,6 +386,17 @@ warn_rights(const PmLook *look)
 }
 
 /*
+ * has_default_table tells whether a table with the name of the default
+ * partition waits to be attached.
+ */
+static bool
+has_default_table(const PartSet *set)
+{
+	return OidIsValid(get_relname_relid(pm_name_default(set->name),
+										get_rel_namespace(set->parent)));
+}
+
+/*
  * make_partitions maintains the new set once.  Returns false if it has no
  * partition even then.
  */
@@ -397,6 +412,7 @@ make_partitions(const PmLook *look, const CreateOrder *order,
 	run.now = order->now;
 	run.create = true;
 	run.uncapped = true;
+	run.lock_first = true;
 	run.has_backfill = shape->has_start;
 	run.backfill = shape->start;
 	foreach(lc, pm_maintain(look->set->parent, &run))
@@ -421,6 +437,7 @@ pm_create_parent(const CreateOrder *order)
 	PartInterval interval;
 	SetShape	shape;
 	PmConfigText text;
+	bool		wants_default;
 	bool		has_partition;
 
 	/* look, and refuse */
@@ -438,10 +455,19 @@ pm_create_parent(const CreateOrder *order)
 	check_unmanaged(set);
 	warn_rights(look);
 
-	/* write, and maintain */
+	/*
+	 * Write, and maintain.  An empty default comes last: it is cheaper to
+	 * attach partitions without.  One with rows comes first: they are moved.
+	 */
 	write_config(set, order, &text);
+	wants_default = order->default_table && look->dflt == NULL;
+	if (wants_default && has_default_table(set))
+	{
+		pm_ddl_create_default(look, pm_catalog_template(look));
+		wants_default = false;
+	}
 	has_partition = make_partitions(look, order, &shape);
-	if (order->default_table && look->dflt == NULL)
+	if (wants_default)
 		pm_ddl_create_default(look, pm_catalog_template(look));
 	if (!has_partition)
 		ereport(WARNING,

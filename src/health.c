@@ -40,6 +40,7 @@ typedef struct Examination
 } Examination;
 
 static const char *const status_names[] = {
+	[STATUS_RESTORED] = "RESTORED",
 	[STATUS_NO_PARTITIONS] = "NO_PARTITIONS",
 	[STATUS_FAILING] = "FAILING",
 	[STATUS_BEHIND] = "BEHIND",
@@ -47,7 +48,6 @@ static const char *const status_names[] = {
 	[STATUS_GAPS] = "GAPS",
 	[STATUS_DEFAULT_ROWS] = "DEFAULT_ROWS",
 	[STATUS_RIGHTS] = "RIGHTS",
-	[STATUS_RESTORED] = "RESTORED",
 	[STATUS_PAUSED] = "PAUSED",
 	[STATUS_CLEANUP_NEEDED] = "CLEANUP_NEEDED",
 	[STATUS_HEALTHY] = "HEALTHY"
@@ -445,24 +445,21 @@ note_minor(PmHealth *health, const Examination *exam)
 	health->default_rows = exam->default_rows;
 	if (health->default_rows > 0)
 		note(health, STATUS_DEFAULT_ROWS,
-			 psprintf("default partition %s holds " INT64_FORMAT " rows: give them partitions of their own, or move them away",
+			 psprintf("default partition %s holds " INT64_FORMAT " row%s: give them partitions of their own, or move them away",
 					  quote_qualified_identifier(exam->look->dflt->schema,
 												 exam->look->dflt->name),
-					  health->default_rows));
+					  health->default_rows,
+					  (health->default_rows == 1) ? "" : "s"));
 	foreach(lc, exam->rights)
 		note(health, STATUS_RIGHTS, lfirst(lc));
-	if (!set->is_armed)
-		note(health, STATUS_RESTORED,
-			 psprintf("maintenance is suspended since the table was restored: run %s",
-					  call(health, "resume_maintenance")));
 	if (!set->automatic)
 		note(health, STATUS_PAUSED,
 			 pstrdup("automatic maintenance is off: set automatic_maintenance to on in part_config"));
 	health->cleanup = count_cleanup(exam->plan);
 	if (health->cleanup > 0)
 		note(health, STATUS_CLEANUP_NEEDED,
-			 psprintf(INT64_FORMAT " partitions are older than the retention of %s: run %s",
-					  health->cleanup,
+			 psprintf(INT64_FORMAT " partition%s older than the retention of %s: run %s",
+					  health->cleanup, (health->cleanup == 1) ? " is" : "s are",
 					  pm_key_interval_text(&set->key, &set->retention),
 					  call(health, "run_maintenance")));
 }
@@ -471,7 +468,14 @@ note_minor(PmHealth *health, const Examination *exam)
 static void
 diagnose(PmHealth *health, const Examination *exam)
 {
-	if (health->partitions == 0)
+	if (!health->set->is_armed)
+		note(health, STATUS_RESTORED,
+			 psprintf("maintenance is suspended since the table was restored: run %s",
+					  call(health, "resume_maintenance")));
+	if (health->partitions == 0 && exam->plan->steps == NIL)
+		note(health, STATUS_NO_PARTITIONS,
+			 pstrdup("there is no partition, and no row that tells where to begin: make the first one by hand"));
+	else if (health->partitions == 0)
 		note(health, STATUS_NO_PARTITIONS,
 			 psprintf("there is no partition: run %s",
 					  call(health, "run_maintenance")));

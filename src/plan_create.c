@@ -142,7 +142,8 @@ create_reason(const Creation *creation, const PartBound *cell,
 	bool		is_clipped = cell->lower_open || cell->upper_open ||
 		bound->lower != cell->lower || bound->upper != cell->upper;
 
-	if (is_inside(hole) && (is_clipped || ahead < 0))
+	if (is_inside(hole) &&
+		(is_clipped || ahead < 0 || ahead > creation->work->set->premake))
 		return "gap between existing partitions";
 	if (is_clipped)
 		return "bridges the old interval to the new one";
@@ -216,8 +217,27 @@ first_hole_from(const Creation *creation, int64 pos)
 }
 
 /*
+ * first_hole_ahead returns the number of the first hole to be filled.  What lies
+ * before the first partition of all and before the anchor is not: a wider
+ * interval does not make a set begin earlier.
+ */
+static int
+first_hole_ahead(const Creation *creation)
+{
+	int			h = creation->has_current ?
+		first_hole_from(creation, creation->current) : 0;
+	const PartBound *hole = &creation->holes[h];
+
+	if (h < creation->nholes && hole->lower_open && !hole->upper_open &&
+		hole->upper <= creation->anchor && !creation->work->set->has_backfill)
+		h++;
+	return h;
+}
+
+/*
  * walk_ahead makes the current cell and those ahead of it.  Cells are counted,
- * whether they are taken already or not, until no hole is left.
+ * whether they are taken already or not, until no hole is left.  Gaps further
+ * ahead are filled only if that was asked for.
  */
 static void
 walk_ahead(Creation *creation)
@@ -227,11 +247,23 @@ walk_ahead(Creation *creation)
 		.lower = creation->current
 	};
 	int64		inside = creation->anchor;
-	int			h = creation->has_current ?
-		first_hole_from(creation, creation->current) : 0;
+	int			h = first_hole_ahead(creation);
 
-	for (int ahead = 0; ahead <= set->premake && h < creation->nholes; ahead++)
+	for (int ahead = 0; h < creation->nholes; ahead++)
 	{
+		/* beyond what is kept ahead only gaps are filled, if that is asked for */
+		if (ahead > set->premake)
+		{
+			if (!creation->work->point->fill_gaps ||
+				!is_inside(&creation->holes[h]))
+				return;
+			if (creation->holes[h].lower > inside)
+			{
+				inside = creation->holes[h].lower;
+				cell.lower_open = !pm_key_floor(&set->key, &set->grid, inside,
+												&cell.lower);
+			}
+		}
 		cell.upper_open = !pm_key_next(&set->key, &set->grid, inside, &cell.upper);
 		while (h < creation->nholes)
 		{

@@ -34,15 +34,23 @@ if [ "$(id -u)" = 0 ]; then
 	as=(runuser -u postgres --)
 fi
 
-give_up()
+# whatever goes wrong, nothing stays behind
+finish()
 {
-	[ -z "${1:-}" ] || echo "demo: $1" >&2
-	[ ! -e "$dir/log" ] || tail -n 30 "$dir/log" >&2
+	[ -z "$keep" ] || [ -z "$finished" ] || return 0
+	[ -n "$finished" ] || [ ! -e "$dir/log" ] || tail -n 30 "$dir/log" >&2
 	pm_stop_servers "$dir"
 	rm -rf "$dir"
+}
+finished=''
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+give_up()
+{
+	echo "demo: $1" >&2
 	exit 1
 }
-trap give_up ERR INT TERM
 
 # ---------- build, fetch, start ----------
 
@@ -88,7 +96,7 @@ psql=($bin/psql -X -q -v ON_ERROR_STOP=1 -P pager=off -P footer=off)
 tell()
 {
 	printf '\n'
-	fold -s -w 96 <<<"$*" | sed 's/^/-- /'
+	fold -s -w 96 <<<"$*" | sed 's/^/-- /; s/ *$//'
 }
 
 # show the statements, then run them in one session
@@ -163,26 +171,29 @@ tell "Now a retention of six months, and two more months ahead. The configuratio
 last=$(value "SELECT coalesce(max(id), 0) FROM partman.part_log")
 show "BEGIN;
 UPDATE partman.part_config SET premake = 6, retention = '6 months', retention_keep_table = false
-WHERE parent_table = 'public.webhook_events';
+WHERE parent_table = 'public.webhook_events'::regclass;
 SELECT step, partition_name, reason, lock, row_estimate FROM partman.maintenance_plan('public.webhook_events');
 COMMIT;"
 
 tell "Nobody calls anything now. The worker's own log:"
 deadline=$((SECONDS + 30))
-while :; do
-	while IFS='|' read -r id time action name range; do
-		[ -n "$id" ] || continue
-		last=$id
-		printf '   %s  %-9s %s  %s\n' "$time" "$action" "$name" "$range"
-	done <<<"$(value "SELECT id, to_char(logged_at, 'HH24:MI:SS.MS'), action, partition_name, range
-		FROM partman.part_log WHERE id > $last ORDER BY id")"
-	[ "$(value "SELECT NOT EXISTS (SELECT FROM partman.maintenance_plan('public.webhook_events'))
+is_done=f
+until [ "$is_done" = t ]; do
+	[ $SECONDS -lt $deadline ] || give_up "the worker has not done what was planned within 30 seconds"
+	sleep 0.1
+	# asked first, so that the last look at the log misses nothing
+	is_done=$(value "SELECT NOT EXISTS (SELECT FROM partman.maintenance_plan('public.webhook_events'))
 		AND to_regclass('webhook_events_$first') IS NULL
 		AND to_regclass('webhook_events_$(month 6 YYYY_MM)') IS NOT NULL
-		AND last_success IS NOT NULL FROM partman.part_state")" != t ] || break
-	[ $SECONDS -lt $deadline ] || give_up "the worker has not done what was planned within 30 seconds"
-	sleep 0.2
+		AND EXISTS (SELECT FROM partman.part_state WHERE last_success IS NOT NULL)")
+	while IFS='|' read -r id time action name message; do
+		[ -n "$id" ] || continue
+		last=$id
+		printf '   %s  %-6s %s  (%s)\n' "$time" "$action" "$name" "$message"
+	done <<<"$(value "SELECT id, to_char(logged_at, 'HH24:MI:SS.MS'), action, partition_name, message
+		FROM partman.part_log WHERE id > $last ORDER BY id")"
 done
+echo
 
 show "SELECT partition_name, range, state, row_estimate FROM partman.list_partitions('public.webhook_events');"
 promise "only what was out of retention is gone" \
@@ -202,10 +213,9 @@ promise "the set is healthy" \
 # ---------- the end ----------
 
 stop="$bin/pg_ctl -D $dir/data -m fast -s stop"
-trap - ERR INT TERM
+finished=yes
 if [ -z "$keep" ]; then
 	"${as[@]}" $stop
-	rm -rf "$dir"
 	pm_count demo 1 0 0
 	exit 0
 fi

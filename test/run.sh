@@ -33,7 +33,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 # a hanging test must not take the whole run along
-limit=${PARTMGR_TIMEOUT:-$([ "$mode" = long ] && echo 3000 || echo 1200)}
+limit=${PARTMGR_TIMEOUT:-$([ "$mode" = long ] && echo 2400 || echo 900)}
 
 sudo=''
 [ "$(id -u)" = 0 ] || { sudo -n true 2>/dev/null && sudo='sudo -n'; }

@@ -22,8 +22,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(make_extension make_set want_more missing wait_maintained
-  stays_unmaintained worker_pid wait_worker slow_down_maintenance close_gate
-  log_since log_position);
+  stays_unmaintained worker_pid wait_worker slow_down_maintenance let_go
+  close_gate log_since log_position);
 
 # a database with the extension; the database is made unless it exists
 sub make_extension
@@ -120,7 +120,7 @@ sub slow_down_maintenance
 	my ($node, $db) = @_;
 
 	$node->safe_psql($db, <<'SQL');
-CREATE FUNCTION slow_down() RETURNS event_trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION slow_down() RETURNS event_trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF current_setting('application_name') = 'partmgr worker' THEN
 		PERFORM pg_sleep(600);
@@ -129,6 +129,16 @@ END $$;
 CREATE EVENT TRIGGER slow_down ON ddl_command_start
 	WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION slow_down();
 SQL
+	return;
+}
+
+# ends that for good, and cancels (or ends) the worker that sleeps
+sub let_go
+{
+	my ($node, $db, $pid, $how) = @_;
+
+	$how //= 'pg_cancel_backend';
+	$node->safe_psql($db, "BEGIN; DROP EVENT TRIGGER slow_down; SELECT $how($pid); COMMIT");
 	return;
 }
 

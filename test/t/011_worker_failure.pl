@@ -60,7 +60,7 @@ ok( $node->poll_query_until('postgres',
 		  . " WHERE parent_table = 'trigger_fails'::regclass"),
 	'tries become rarer');
 like(log_since($node, $start),
-	qr/partmgr worker.* LOG: .*not today.*CONTEXT: .*maintenance of partition set public\.trigger_fails/s,
+	qr/\] partmgr worker .*LOG: .*not today.*CONTEXT: .*maintenance of partition set public\.trigger_fails/s,
 	'the log names the set');
 unlike(log_since($node, $start), qr/exited with exit code/,
 	'no worker had to end for it');
@@ -85,12 +85,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM part_state WHERE last_sqls
 slow_down_maintenance($node, 'postgres');
 want_more($node, 'postgres', 'good1');
 my $pid = wait_worker($node, 'postgres', 'PgSleep');
-$node->safe_psql('postgres', <<"SQL");
-BEGIN;
-DROP EVENT TRIGGER slow_down;
-SELECT pg_cancel_backend($pid);
-COMMIT;
-SQL
+let_go($node, 'postgres', $pid);
 ok( $node->poll_query_until('postgres',
 		"SELECT count(*) > 0 FROM part_log WHERE parent_table = 'good1'::regclass AND sqlstate = '57014'"),
 	'a cancel is recorded');
@@ -112,12 +107,7 @@ wait_maintained($node, 'postgres', 'good1', 'and maintained when the lock is gon
 slow_down_maintenance($node, 'postgres');
 want_more($node, 'postgres', 'good1');
 $pid = wait_worker($node, 'postgres', 'PgSleep');
-$node->safe_psql('postgres', <<"SQL");
-BEGIN;
-DROP EVENT TRIGGER slow_down;
-SELECT pg_terminate_backend($pid);
-COMMIT;
-SQL
+let_go($node, 'postgres', $pid, 'pg_terminate_backend');
 wait_maintained($node, 'postgres', 'good1', 'a worker that was ended is replaced');
 
 # so is the launcher

@@ -44,12 +44,7 @@ cmp_ok(time() - $begin, '<', 5, 'fast shutdown does not wait for a worker at wor
 $node->start;
 my $pid = wait_worker($node, 'postgres', 'PgSleep');
 pass('after the start the worker takes up the work again');
-$node->safe_psql('postgres', <<"SQL");
-BEGIN;
-DROP EVENT TRIGGER slow_down;
-SELECT pg_cancel_backend($pid);
-COMMIT;
-SQL
+let_go($node, 'postgres', $pid);
 wait_maintained($node, 'postgres', 'ev', 'and completes it');
 is_whole('whole after a fast shutdown');
 
@@ -82,12 +77,7 @@ kill 'KILL', $pid;
 $node->wait_for_log(qr/database system is ready to accept connections/, $position);
 $node->poll_query_until('postgres', 'SELECT true');
 $pid = wait_worker($node, 'postgres', 'PgSleep');
-$node->safe_psql('postgres', <<"SQL");
-BEGIN;
-DROP EVENT TRIGGER slow_down;
-SELECT pg_cancel_backend($pid);
-COMMIT;
-SQL
+let_go($node, 'postgres', $pid);
 wait_maintained($node, 'postgres', 'ev', 'after kill -9 of a worker the work is completed');
 is_whole('whole after kill -9');
 

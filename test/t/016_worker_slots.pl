@@ -35,12 +35,7 @@ my @lines = log_since($node, $position) =~ /no free background worker slot/g;
 is(scalar @lines, 1, 'one line for the whole shortage');
 like(log_since($node, $position), qr/HINT: .*max_worker_processes/, 'with a hint');
 
-$node->safe_psql('a', <<"SQL");
-BEGIN;
-DROP EVENT TRIGGER slow_down;
-SELECT pg_cancel_backend($pid);
-COMMIT;
-SQL
+let_go($node, 'a', $pid);
 wait_maintained($node, $_, 'ev', "database $_ is maintained when there is room") foreach (qw(b a));
 
 $node->stop;

@@ -35,7 +35,7 @@ my $changed = poll_until(sub { $node->safe_psql('postgres', $partitions) ne $bef
 ok(!$changed, 'nothing is maintained');
 my ($code, $out, $err) = $node->psql('postgres', 'SELECT * FROM list_partitions()');
 like($err, qr/needs an update.*ALTER EXTENSION partmgr UPDATE/s, 'functions say what to do');
-my @lines = log_since($node, $position) =~ /partmgr worker.*needs an update/g;
+my @lines = log_since($node, $position) =~ /\] partmgr worker .*needs an update/g;
 is(scalar @lines, 1, 'one line');
 
 # only the wake is tested here: there is no older version to update from

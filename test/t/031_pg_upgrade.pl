@@ -8,10 +8,8 @@ use Partmgr;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $bin = $ENV{PARTMGR_OLD_BINDIR} // '';
-chomp(my $own = `pg_config --bindir`);
-plan skip_all => "no pg_upgrade in $own" unless -x "$own/pg_upgrade";
-$bin = $own if $bin eq '';
+chomp(my $bin = `pg_config --bindir`);
+plan skip_all => "no pg_upgrade in $bin" unless -x "$bin/pg_upgrade";
 
 my $weird = '"My.S"."we""ird.Näme"';
 my @same = (
@@ -22,8 +20,6 @@ my @same = (
 	'SELECT parent_table, status, problems FROM partman.partition_health_summary() ORDER BY parent_table::text COLLATE "C"',
 	"SELECT count(*), sum(id) FROM $weird");
 
-# The clusters are not those of the same initdb options on all majors; both are
-# made here, with the same ones.
 my $old = new_node('old', conf => "partmgr.enabled = off\n");
 my $new = new_node('new', conf => "partmgr.enabled = off\n", start => 0);
 
@@ -31,6 +27,7 @@ $old->safe_psql('postgres', <<SQL);
 CREATE ROLE owner NOLOGIN;
 CREATE SCHEMA partman;
 CREATE EXTENSION partmgr SCHEMA partman;
+GRANT USAGE ON SCHEMA partman TO PUBLIC;
 CREATE SCHEMA "My.S" AUTHORIZATION owner;
 GRANT ALL ON SCHEMA public TO owner;
 SET ROLE owner;
@@ -39,9 +36,6 @@ SELECT partman.create_parent('$weird'::regclass, 'at', '1 day', p_retention => '
 INSERT INTO $weird SELECT n, now() FROM generate_series(1, 100) n;
 CREATE TABLE ids (id int) PARTITION BY RANGE (id);
 SELECT partman.create_parent('ids', 'id', '100', p_control_not_null => false);
--- one that fails, so that there is an error to carry over
-CREATE TABLE broken (at timestamptz NOT NULL) PARTITION BY RANGE (at);
-SELECT partman.create_parent('broken', 'at', '1 day', p_premake => 1);
 RESET ROLE;
 SELECT partman.run_maintenance();
 SQL
@@ -52,12 +46,10 @@ isnt($before[2], '', 'and a log');
 $old->stop;
 
 chdir($PostgreSQL::Test::Utils::tmp_check) or die "cannot change to $PostgreSQL::Test::Utils::tmp_check: $!";
-my @command = ('pg_upgrade', '--no-sync', '--copy',
-	'-d', $old->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $own,
-	'-s', $new->host, '-p', $old->port, '-P', $new->port, '-j', '2');
-pop @command, pop @command if $own =~ m{/1[0-4]/};
-splice(@command, 1, 1) unless `$own/pg_upgrade --help` =~ /--no-sync/;
-command_ok([@command], 'pg_upgrade') or BAIL_OUT('pg_upgrade failed: see its log');
+my @command = ('pg_upgrade', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $bin,
+	'-s', $new->host, '-p', $old->port, '-P', $new->port);
+push @command, '--no-sync' if `pg_upgrade --help` =~ /--no-sync/;
+ok(run_log([@command]), 'pg_upgrade') or die 'pg_upgrade failed';
 
 $new->start;
 my @after = map { $new->safe_psql('postgres', "SET timezone = 'UTC'; $_") } @same;

@@ -88,7 +88,8 @@ sub look
 	$text =~ s/\Q$plain\E/PARTITION/g;
 	$text =~ s/(RI_ConstraintTrigger_[ac])_\d+/$1/g;
 	# a foreign key that points here is numbered through over all partitions
-	$text =~ s/(_fkey)\d+/$1/g;
+	$text =~ s/(_fkey)_?\d+/$1/g;
+	$text =~ s/(pg_toast)_\d+/$1/g;
 	# some builds of the server keep a position in the WAL with each column
 	$text =~ s/pg_attver=\d+/pg_attver/g;
 	return join("\n", sort split(/\n/, $text));

@@ -1,0 +1,402 @@
+# Who does not own a table can do nothing to it through partmgr, and nobody
+# becomes somebody else: not by functions, not by UPDATE, not by code that runs
+# while the worker maintains a set, not by names.
+
+use strict;
+use warnings;
+
+use Partmgr;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('main', conf => "partmgr.interval = '1s'\npartmgr.enabled = off\n");
+
+sub enable_worker
+{
+	$node->safe_psql('postgres', 'ALTER SYSTEM SET partmgr.enabled = ' . ($_[0] ? 'on' : 'off'));
+	$node->reload;
+	$node->poll_query_until('postgres', q{SELECT current_setting('partmgr.enabled')::bool = } . ($_[0] ? 'true' : 'false'));
+	# a worker that is at work ends its run first
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'partmgr worker'})
+	  unless $_[0];
+	return;
+}
+
+# as_role(ROLE, SQL): SQLSTATE of the error, or its output
+sub as_role
+{
+	my ($role, $sql) = @_;
+	my ($ret, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSET ROLE $role;\n$sql");
+
+	return ($err =~ /(?:ERROR|FATAL):  (\w{5}):/) ? $1 : $out;
+}
+
+$node->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA partman;
+CREATE EXTENSION partmgr SCHEMA partman;
+GRANT USAGE ON SCHEMA partman TO PUBLIC;
+CREATE ROLE alice LOGIN;
+CREATE ROLE mallory NOLOGIN;
+CREATE ROLE watcher NOLOGIN IN ROLE pg_monitor;
+GRANT ALL ON SCHEMA public TO alice, mallory;
+CREATE SCHEMA retired AUTHORIZATION mallory;
+SET ROLE alice;
+CREATE TABLE ev (at timestamptz NOT NULL, secret text) PARTITION BY RANGE (at);
+SELECT partman.create_parent('ev', 'at', '1 day', p_premake => 2, p_start_partition => (now() - interval '10 days')::text);
+CREATE TABLE other (at timestamptz NOT NULL) PARTITION BY RANGE (at);
+RESET ROLE;
+UPDATE partman.part_state SET last_error = 'alice''s secret', last_sqlstate = '22012', last_error_at = now();
+SQL
+
+# ---------- mallory owns nothing ----------
+
+# every SQL function with the arguments that would hurt alice, and what mallory
+# gets
+my %calls = (
+	create_parent => [ "'public.other', 'at', '1 day'", '42501' ],
+	config_cleanup => [ "'public.ev'", '42501' ],
+	resume_maintenance => [ "'public.ev'", '42501' ],
+	run_maintenance => [ "'public.ev'", '42501' ],
+	run_partition_maintenance => [ "'public.ev'", '42501' ],
+	maintenance_plan => [ "'public.ev'", '42501' ],
+	create_future_partitions => [ "'public.ev', 9", '42501' ],
+	partition_gap_fill => [ "'public.ev'", '42501' ],
+	drop_old_partitions => [ "'public.ev', '1 day'", '42501' ],
+	analyze_partitions => [ "'public.ev'", '42501' ],
+	list_partitions => [ "'public.ev'", '42501' ],
+	partition_health_summary => [ "'public.ev'", '42501' ],
+	show_partitions => [ "'public.ev'", '42501' ],
+	show_partition_info => [ "'public.ev_default'", '42501' ],
+	show_partition_name => [ "'public.ev', '2026-01-01'", '42501' ],
+	check_default => [ '', '' ],
+	worker_status => [ '', '42501' ],
+	wake_worker => [ '', '42501' ],
+	part_config_check => [ '', '42804' ],
+	part_config_changed => [ '', '42804' ],
+	part_config_forget => [ '', '42804' ]);
+
+my $state = q{
+	SELECT (SELECT string_agg(to_jsonb(c)::text, E'\n' ORDER BY parent_table::text) FROM partman.part_config c),
+		(SELECT string_agg(to_jsonb(s)::text, E'\n' ORDER BY parent_table::text) FROM partman.part_state s),
+		(SELECT string_agg(i.inhrelid::regclass::text, ',' ORDER BY inhrelid) FROM pg_inherits i)};
+my $before = $node->safe_psql('postgres', $state);
+
+my $functions = $node->safe_psql('postgres', q{
+	SELECT DISTINCT p.oid::regprocedure, p.proname, p.prokind, coalesce((SELECT typname FROM pg_type t WHERE t.oid = p.proargtypes[0]), '')
+	FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid JOIN pg_proc p ON p.oid = d.objid
+	WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
+		AND e.extname = 'partmgr' AND p.prokind = 'f' ORDER BY 1});
+foreach my $line (split(/\n/, $functions))
+{
+	my ($signature, $name, $kind, $first) = split(/\|/, $line);
+	my ($args, $wanted) = @{ $calls{$name} // die "no call of $name: add it to this test" };
+
+	$args .= '::regclass' if $first eq 'regclass' && $args =~ /^'[^']*'$/;
+	$args =~ s/^('[^']*'),/$1::$first,/ if $first eq 'regclass' || $first eq 'text';
+	$args =~ s/'1 day'$/12/ if $name eq 'drop_old_partitions' && $signature =~ /integer/;
+	is(as_role('mallory', "SELECT * FROM partman.$name($args)"), $wanted, "mallory: $signature");
+}
+foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenance_proc()',
+	'SELECT * FROM partman.run_partition_maintenance()', 'SELECT * FROM partman.maintenance_plan()',
+	'SELECT * FROM partman.drop_old_partitions()', "SELECT * FROM partman.drop_old_partitions(p_retention => '1 day')",
+	'SELECT * FROM partman.list_partitions()', 'SELECT * FROM partman.partition_health_summary()',
+	'SELECT * FROM partman.partition_metadata', 'SELECT nullif(partman.resume_maintenance(), 0)',
+	'SELECT * FROM partman.part_config', 'SELECT * FROM partman.part_state', 'SELECT * FROM partman.part_log',
+	'COPY partman.part_config TO STDOUT', 'COPY partman.part_log TO STDOUT',
+	"UPDATE partman.part_config SET retention = '1 second', retention_keep_table = false RETURNING *",
+	'SELECT premake FROM partman.part_config FOR UPDATE')
+{
+	is(as_role('mallory', $sql), '', "mallory gets nothing: $sql");
+}
+foreach my $sql ('DELETE FROM partman.part_config', 'TRUNCATE partman.part_config',
+	"INSERT INTO partman.part_config (parent_table, control, partition_interval) VALUES ('other', 'at', '1 day')",
+	"UPDATE partman.part_config SET parent_table = 'other'", "UPDATE partman.part_config SET control = 'x'",
+	'UPDATE partman.part_state SET failures = 9', 'DELETE FROM partman.part_state', 'DELETE FROM partman.part_log',
+	'SELECT 1 FROM partman.part_state FOR UPDATE', 'SELECT 1 FROM partman.part_log FOR SHARE',
+	'SELECT last_error FROM partman.part_state FOR KEY SHARE',
+	"INSERT INTO partman.part_log (logged_at, parent_table, action) VALUES (now(), 'ev', 'x')")
+{
+	is(as_role('mallory', $sql), '42501', "mallory may not: $sql");
+	is(as_role('alice', $sql), '42501', "nor alice: $sql");
+}
+foreach my $table ('part_config', 'part_state', 'part_log')
+{
+	foreach my $mode ('ROW SHARE', 'ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE', 'SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE')
+	{
+		is(as_role('mallory', "BEGIN; LOCK TABLE partman.$table IN $mode MODE; COMMIT"), '42501', "mallory: LOCK $table IN $mode");
+	}
+}
+is($node->safe_psql('postgres', $state), $before, 'nothing of alice\'s has changed');
+
+# a leaky function in a condition sees no row of alice's
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION public.leak(text) RETURNS bool LANGUAGE plpgsql COST 0.0000001 AS $$BEGIN RAISE NOTICE 'leak %', $1; RETURN true; END$$;
+SQL
+foreach my $sql ('SELECT * FROM partman.part_config WHERE leak(control)', 'SELECT * FROM partman.part_state WHERE leak(last_error)',
+	'UPDATE partman.part_config SET premake = 3 WHERE leak(control)')
+{
+	my ($ret, $out, $err) = $node->psql('postgres', "SET ROLE mallory; $sql");
+	is("$out$err", '', "no leak: $sql");
+}
+like(as_role('alice', 'SELECT last_error FROM partman.part_state'), qr/^alice's secret$/, 'alice reads her error');
+like(as_role('watcher', 'SELECT last_error FROM partman.part_state'), qr/^alice's secret$/, 'so does pg_monitor');
+is(as_role('watcher', 'UPDATE partman.part_config SET premake = 3'), '', 'which changes nothing');
+is($node->safe_psql('postgres', $state), $before, 'indeed');
+is(as_role('mallory', "SELECT partman.run_maintenance('public.ev')"), '42501', 'mallory is still nobody');
+
+# alice's own row, within limits
+is(as_role('alice', "UPDATE partman.part_config SET premake = 3 RETURNING premake"), '3', 'alice changes her set');
+is(as_role('alice', "UPDATE partman.part_config SET retention_schema = 'retired'"), '42501',
+	'partitions cannot be pushed into a schema of somebody else');
+
+# ---------- code that runs in maintenance ----------
+
+# All of alice's code tries all ways up, and notes whom it found itself to be.
+# It is run by the worker and by a superuser's run_maintenance().
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE victim (n int);
+CREATE TABLE stamped (n int, who text);
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.who := current_user; RETURN NEW; END$$;
+CREATE TRIGGER stamp BEFORE INSERT ON stamped FOR EACH ROW EXECUTE FUNCTION stamp();
+GRANT INSERT ON stamped TO alice;
+SET ROLE alice;
+CREATE TABLE notes (what text, who text, via text, role text);
+CREATE FUNCTION try(via text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE sql text;
+BEGIN
+	INSERT INTO public.notes VALUES ('begin', current_user, via, current_setting('session_replication_role'));
+	FOREACH sql IN ARRAY ARRAY['SET ROLE postgres', 'SET SESSION AUTHORIZATION postgres', 'RESET ROLE',
+		'RESET SESSION AUTHORIZATION', 'SET SESSION AUTHORIZATION DEFAULT', 'ALTER ROLE alice SUPERUSER', 'CREATE ROLE evil SUPERUSER',
+		'DROP TABLE public.victim', 'INSERT INTO public.victim VALUES (1)', 'COPY public.notes TO PROGRAM ''true''',
+		'ALTER SYSTEM SET partmgr.interval = 5', 'SELECT set_config(''role'', ''postgres'', false)',
+		'SET session_replication_role = replica', 'SET partmgr.lock_timeout = 1', 'CREATE TEMP TABLE t (a int)']
+	LOOP
+		BEGIN
+			EXECUTE sql;
+			INSERT INTO public.notes VALUES (sql, current_user, via, 'succeeded');
+		EXCEPTION WHEN OTHERS THEN
+			NULL;
+		END;
+	END LOOP;
+	BEGIN
+		INSERT INTO public.stamped VALUES (1, via);
+	EXCEPTION WHEN OTHERS THEN
+		NULL;
+	END;
+END $$;
+CREATE FUNCTION try_row() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM public.try(TG_NAME || ' ' || TG_OP); RETURN COALESCE(NEW, OLD); END$$;
+CREATE FUNCTION inner_try(via text, x anyelement) RETURNS anyelement LANGUAGE plpgsql AS $$BEGIN PERFORM public.try(via); RETURN x; END$$;
+CREATE FUNCTION immutable_try(via text, x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM public.inner_try(via, x); RETURN x; END$$;
+SQL
+
+is($node->safe_psql('postgres', q{SELECT rolname FROM pg_roles WHERE rolsuper OR rolname = 'evil'}), 'postgres',
+	'one superuser to begin with');
+
+# a set whose default holds a row of the next partition
+sub make_trap
+{
+	my ($table, $extra) = @_;
+
+	# as herself: with SET ROLE her code could become the session's user here
+	$node->safe_psql('postgres', <<SQL, extra_params => [ '-U', 'alice' ]);
+CREATE TABLE $table (at timestamptz NOT NULL, a int DEFAULT immutable_try('default', 1),
+	g int GENERATED ALWAYS AS (immutable_try('generated', a)) STORED, CHECK (immutable_try('check', a) = a)) PARTITION BY RANGE (at);
+CREATE INDEX ON $table (immutable_try('index', a));
+CREATE INDEX ON $table (a) WHERE immutable_try('predicate', 1) = 1 AND a > 0;
+SELECT partman.create_parent('$table', 'at', '1 day', p_premake => 1);
+INSERT INTO $table (at, a) VALUES (now() + interval '2 days', 1);
+$extra
+SQL
+	$node->safe_psql('postgres', <<SQL);
+TRUNCATE stamped, notes;
+UPDATE partman.part_config SET premake = 3 WHERE parent_table = '$table'::regclass;
+SQL
+	return;
+}
+
+# what alice's code must not have managed
+sub check_trap
+{
+	my ($what, $nobody) = @_;
+	my $alice = $nobody ? '' : 'alice';
+
+	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT who, ',') FROM notes}), $alice,
+		$nobody ? "$what: alice's code was undone" : "$what: alice's code was run, as alice");
+	is( $node->safe_psql('postgres', q{SELECT DISTINCT what, who FROM notes WHERE role = 'succeeded'
+			AND NOT (what ~ '^RESET' AND who = 'alice') ORDER BY 1, 2}),
+		'', "$what: no way up");
+	is($node->safe_psql('postgres', q{SELECT DISTINCT via, role FROM notes WHERE what = 'begin' AND role <> 'origin' ORDER BY 1}),
+		'', "$what: with triggers in force");
+	is($node->safe_psql('postgres', q{SELECT DISTINCT who FROM stamped}), $alice, "$what: triggers of others' tables fired");
+	is( $node->safe_psql('postgres', q{SELECT rolname FROM pg_roles WHERE rolsuper OR rolname = 'evil'}), 'postgres',
+		"$what: one superuser");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM victim'), '0', "$what: the victim is whole");
+	return;
+}
+
+my $triggers = <<'SQL';
+CREATE TRIGGER al BEFORE DELETE ON TABLE_default FOR EACH ROW EXECUTE FUNCTION try_row();
+CREATE TRIGGER al2 AFTER DELETE ON TABLE_default FOR EACH ROW EXECUTE FUNCTION try_row();
+CREATE TRIGGER al3 AFTER DELETE ON TABLE_default FOR EACH STATEMENT EXECUTE FUNCTION try_row();
+ALTER TABLE TABLE_default ENABLE ALWAYS TRIGGER al, ENABLE ALWAYS TRIGGER al2, ENABLE ALWAYS TRIGGER al3;
+CREATE TRIGGER re BEFORE DELETE ON TABLE_default FOR EACH ROW EXECUTE FUNCTION try_row();
+ALTER TABLE TABLE_default ENABLE REPLICA TRIGGER re;
+SQL
+my $rule = <<'SQL';
+CREATE RULE ru AS ON DELETE TO TABLE_default DO ALSO INSERT INTO stamped VALUES (2, 'rule');
+ALTER TABLE TABLE_default ENABLE ALWAYS RULE ru;
+SQL
+my $deferred = <<'SQL';
+CREATE CONSTRAINT TRIGGER de AFTER DELETE ON TABLE_default DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION try_row();
+ALTER TABLE TABLE_default ENABLE ALWAYS TRIGGER de;
+CREATE CONSTRAINT TRIGGER de2 AFTER INSERT ON TABLE DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION try_row();
+ALTER TABLE TABLE ENABLE ALWAYS TRIGGER de2;
+SQL
+
+my %trap = (plain => '', triggers => $triggers, rule => $rule, deferred => $deferred);
+foreach my $kind (sort keys %trap)
+{
+	foreach my $who ('superuser', 'worker')
+	{
+		my $table = "trap_${kind}_$who";
+		(my $extra = $trap{$kind}) =~ s/TABLE(?=_default| DEFERRABLE| ENABLE)/$table/g;
+		$extra =~ s/ALTER TABLE \Q$table\E_default/ALTER TABLE ${table}_default/g;
+
+		make_trap($table, $extra);
+		if ($who eq 'worker')
+		{
+			enable_worker(1);
+			ok( $node->poll_query_until('postgres', qq{SELECT failures > 0 OR (SELECT count(*) = 0 FROM partman.maintenance_plan('$table'))
+					FROM partman.part_state WHERE parent_table = '$table'::regclass}),
+				"$kind: the worker has been there");
+			enable_worker(0);
+		}
+		else
+		{
+			$node->psql('postgres', "SELECT partman.run_maintenance('$table')");
+		}
+		check_trap("$kind, $who", $kind eq 'deferred');
+		# as alice: a mere SELECT runs the code in an index predicate
+		is($node->safe_psql('postgres', "SELECT count(*) FROM $table", extra_params => [ '-U', 'alice' ]), '1',
+			"$kind, $who: the row is still there");
+		$node->safe_psql('postgres', "DROP TABLE $table");
+	}
+}
+
+# an event trigger's function, which belongs to alice
+$node->safe_psql('postgres', <<'SQL');
+SET ROLE alice;
+CREATE FUNCTION try_event() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN PERFORM public.try('event ' || TG_EVENT); END$$;
+CREATE TABLE evented (at timestamptz NOT NULL) PARTITION BY RANGE (at);
+SELECT partman.create_parent('evented', 'at', '1 day', p_premake => 1, p_start_partition => (now() - interval '5 days')::text);
+RESET ROLE;
+CREATE EVENT TRIGGER a ON ddl_command_start EXECUTE FUNCTION try_event();
+CREATE EVENT TRIGGER b ON ddl_command_end EXECUTE FUNCTION try_event();
+CREATE EVENT TRIGGER c ON sql_drop EXECUTE FUNCTION try_event();
+TRUNCATE stamped, notes;
+UPDATE partman.part_config SET premake = 2, retention = '2 days', retention_keep_table = false WHERE parent_table = 'evented'::regclass;
+SQL
+enable_worker(1);
+ok( $node->poll_query_until('postgres', q{SELECT count(*) FILTER (WHERE state = 'expired') = 0
+		AND count(*) FILTER (WHERE state = 'future') = 2 FROM partman.list_partitions('evented')}),
+	'event triggers: maintained by the worker');
+enable_worker(0);
+check_trap('event triggers');
+is($node->safe_psql('postgres', 'SELECT string_agg(DISTINCT via, \',\' ORDER BY via) FROM notes'),
+	'event ddl_command_end,event ddl_command_start,event sql_drop', 'all of them have fired');
+$node->safe_psql('postgres', 'DROP EVENT TRIGGER a; DROP EVENT TRIGGER b; DROP EVENT TRIGGER c; DROP TABLE evented');
+
+# ---------- hostile names ----------
+
+# Objects of the same names as what we use, in front of pg_catalog, for every
+# session and for the worker.
+$node->safe_psql('postgres', <<'SQL');
+CREATE SCHEMA evil;
+GRANT ALL ON SCHEMA evil TO PUBLIC;
+SET ROLE mallory;
+CREATE TABLE evil.trapped (what text);
+GRANT ALL ON evil.trapped TO PUBLIC;
+CREATE FUNCTION evil.trap(what text) RETURNS void LANGUAGE plpgsql AS $$BEGIN
+	RAISE LOG 'TRAPPED %', what; INSERT INTO evil.trapped VALUES (what); END$$;
+DO $$
+DECLARE f record;
+BEGIN
+	FOR f IN SELECT * FROM (VALUES ('now', '', 'timestamptz'), ('pg_has_role', 'oid, text', 'bool'), ('pg_has_role', 'name, text', 'bool'),
+		('clock_timestamp', '', 'timestamptz'), ('random', '', 'float8'), ('aclexplode', 'aclitem[]', 'int'), ('quote_ident', 'name', 'text'),
+		('quote_ident', 'text', 'text'), ('max', 'int', 'int'), ('count', 'int', 'int'), ('least', 'int, int', 'int'),
+		('pg_event_trigger_dropped_objects', '', 'int'), ('format', 'text, name', 'text'), ('format', 'text, name, name, name', 'text'),
+		('pg_total_relation_size', 'oid', 'bigint'), ('pg_backend_pid', '', 'int'), ('interval_pl', 'interval, interval', 'interval')) v(name, args, result)
+	LOOP
+		EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS %s LANGUAGE sql AS %L', f.name, f.args, f.result,
+			format('SELECT evil.trap(%L); SELECT NULL::%s', f.name, f.result));
+	END LOOP;
+	FOR f IN SELECT * FROM (VALUES ('=', 'oid', 'oid', 'bool'), ('=', 'regclass', 'regclass', 'bool'), ('=', 'text', 'text', 'bool'), ('=', 'int4', 'int4', 'bool'),
+		('>=', 'timestamptz', 'timestamptz', 'bool'), ('<', 'timestamptz', 'timestamptz', 'bool'), ('<=', 'timestamptz', 'timestamptz', 'bool'),
+		('>=', 'int8', 'int8', 'bool'), ('<', 'int8', 'int8', 'bool'), ('+', 'timestamptz', 'interval', 'timestamptz'), ('||', 'text', 'text', 'text'),
+		('=', '"char"', '"char"', 'bool'), ('=', 'name', 'name', 'bool'), ('<>', 'oid', 'oid', 'bool'), ('&', 'int2', 'int4', 'int4')) v(op, l, r, result)
+	LOOP
+		EXECUTE format('CREATE FUNCTION evil.op_%s(%s, %s) RETURNS %s LANGUAGE sql AS %L',
+			md5(f.op || f.l || f.r), f.l, f.r, f.result, format('SELECT evil.trap(%L); SELECT NULL::%s', f.op || ' ' || f.l, f.result));
+		EXECUTE format('CREATE OPERATOR evil.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = evil.op_%s)', f.op, f.l, f.r, md5(f.op || f.l || f.r));
+	END LOOP;
+END $$;
+CREATE VIEW evil.pg_class AS SELECT evil.trap('pg_class') AS oid, NULL::text AS relname;
+CREATE VIEW evil.pg_inherits AS SELECT evil.trap('pg_inherits') AS inhrelid;
+CREATE VIEW evil.part_config AS SELECT evil.trap('part_config') AS parent_table;
+CREATE TABLE evil.canary (a int);
+RESET ROLE;
+CREATE TABLE public.canary (a int);
+SET ROLE alice;
+CREATE SCHEMA alices;
+SQL
+done_testing() if 0;
+
+my $drop = q{x"; DROP TABLE public.canary; --};
+(my $quoted = $drop) =~ s/"/""/g;
+$node->safe_psql('postgres', <<SQL);
+GRANT CREATE ON DATABASE postgres TO alice;
+SET ROLE alice;
+CREATE SCHEMA "table";
+CREATE TABLE "table"."select" ("order" bigint NOT NULL, "user" text, "$quoted" int, "%s%n%c" int, "group" int GENERATED ALWAYS AS ("%s%n%c" + 1) STORED)
+	PARTITION BY RANGE ("order");
+CREATE SCHEMA "$quoted";
+CREATE TABLE "$quoted"."$quoted" ("$quoted" timestamptz NOT NULL, "%s" int) PARTITION BY RANGE ("$quoted");
+CREATE TABLE "table"."%s%n'\$1\\" ("%c" date NOT NULL) PARTITION BY RANGE ("%c");
+SQL
+my $canary = (my $literal = $drop) =~ s/'/''/gr;
+$node->safe_psql('postgres', <<SQL);
+ALTER DATABASE postgres SET search_path = evil, pg_catalog, public;
+SQL
+# The trap works: a query in such a session runs into it.
+$node->psql('postgres', 'SELECT now(); SELECT 1::oid = 2::oid; SELECT * FROM pg_inherits;');
+is($node->safe_psql('postgres', 'SELECT string_agg(what, \',\' OPERATOR(pg_catalog.||) what) FROM evil.trapped') eq '' ? 0 : 1, 1, 'the traps are set')
+  or 1;
+$node->safe_psql('postgres', 'TRUNCATE evil.trapped');
+$node->safe_psql('postgres', <<SQL);
+SET ROLE alice;
+SELECT partman.create_parent('"table"."select"'::regclass, 'order', '10', p_premake => 1);
+SELECT partman.create_parent('"$quoted"."$quoted"'::regclass, '$literal', '1 day', p_premake => 1);
+SELECT partman.create_parent('"table"."%s%n''\$1\\"'::regclass, '%c', '1 day', p_premake => 1, p_name_format => '{parent}%s"%n; DROP TABLE canary_{YYYY}_{MM}_{DD}');
+INSERT INTO "table"."select" ("order", "%s%n%c") SELECT n, n FROM pg_catalog.generate_series(1, 25) n;
+UPDATE partman.part_config SET premake OPERATOR(pg_catalog.=) 2 WHERE false;
+SQL
+$node->safe_psql('postgres', 'SELECT partman.run_maintenance()');
+$node->safe_psql('postgres', 'UPDATE partman.part_config SET premake = 4, ignore_default_data = false');
+enable_worker(1);
+ok( $node->poll_query_until('postgres', q{SELECT count(*) OPERATOR(pg_catalog.=) 0 FROM partman.maintenance_plan()
+		WHERE status OPERATOR(pg_catalog.<>) 'blocked'}),
+	'hostile names: the worker maintains the sets');
+enable_worker(0);
+is($node->safe_psql('postgres', 'SELECT DISTINCT what FROM evil.trapped'), '', 'hostile names: no trap was stepped into');
+is($node->safe_psql('postgres', q{SELECT pg_catalog.to_regclass('public.canary')}), 'public.canary', 'hostile names: the canary lives');
+is( $node->safe_psql('postgres', q{SELECT pg_catalog.count(*) FROM ONLY "table".select_default}), '0',
+	'hostile names: the rows of the default have moved');
+is($node->safe_psql('postgres', q{SELECT pg_catalog.sum("group") FROM "table"."select"}), '350', 'hostile names: and are all there');
+$node->safe_psql('postgres', 'SELECT * FROM partman.partition_health_summary(); SELECT * FROM partman.check_default(); SELECT * FROM partman.maintenance_plan(); SELECT * FROM partman.partition_metadata; DROP TABLE "table"."select"');
+is($node->safe_psql('postgres', 'SELECT DISTINCT what FROM evil.trapped'), '', 'hostile names: looking and dropping are safe as well');
+is($node->safe_psql('postgres', q{SELECT pg_catalog.string_agg(last_error, ';') FROM partman.part_state WHERE last_error OPERATOR(pg_catalog.<>) 'alice''s secret'}),
+	'', 'hostile names: no error');
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET search_path');
+
+$node->stop;
+done_testing();
