@@ -18,7 +18,7 @@ DOCS := $(wildcard README.md)
 # These need fail points or functions of src/testing_*.c, which only a debug
 # build has.
 DEBUG_REGRESS = key name
-DEBUG_ISOLATION =
+DEBUG_ISOLATION = maintain_races
 
 REGRESS := $(filter-out partmgr--% $(if $(PARTMGR_DEBUG),,$(DEBUG_REGRESS)), \
 	$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql))))

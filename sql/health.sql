@@ -6,6 +6,8 @@ CREATE EXTENSION partmgr;
 CREATE SCHEMA health_test;
 SET search_path = health_test, public;
 SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
 
 CREATE PROCEDURE manage(t regclass, width text, zone text DEFAULT NULL, premake int DEFAULT 1, retention text DEFAULT NULL)
 LANGUAGE sql AS $$

@@ -7,6 +7,8 @@ CREATE EXTENSION partmgr;
 CREATE SCHEMA look_test;
 SET search_path = look_test, public;
 SET TimeZone = 'UTC';
+SET DateStyle = 'ISO, YMD';
+SET IntervalStyle = 'postgres';
 
 -- a set with nothing made yet; create_parent() would go by the clock
 CREATE PROCEDURE manage(t regclass, width text, zone text DEFAULT 'UTC', epoch text DEFAULT 'none',

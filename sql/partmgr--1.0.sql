@@ -24,7 +24,7 @@ CREATE TABLE part_config (
 	partition_type text NOT NULL DEFAULT 'range'
 		CONSTRAINT part_config_type_check CHECK (partition_type IN ('range', 'list')),
 	premake int NOT NULL DEFAULT 4
-		CONSTRAINT positive_premake_check CHECK (premake > 0),
+		CONSTRAINT positive_premake_check CHECK (premake BETWEEN 1 AND 100000),
 	automatic_maintenance text NOT NULL DEFAULT 'on'
 		CONSTRAINT part_config_automatic_maintenance_check CHECK (automatic_maintenance IN ('on', 'off')),
 	retention text,
@@ -67,6 +67,16 @@ COMMENT ON COLUMN part_config.retention_keep_publication IS 'true: retired parti
 COMMENT ON COLUMN part_config.time_zone IS 'the time zone in which days, months and names are counted; null on id sets';
 COMMENT ON COLUMN part_config.name_format IS 'name of new partitions, for example {parent}_{YYYY}_{MM}; null: pg_partman''s';
 COMMENT ON COLUMN part_config.grid_origin IS 'a bound from which all others are counted; null: the calendar''s, or 0';
+
+-- Lets people write WHERE parent_table = 'public.events', as scripts written for
+-- pg_partman do; PostgreSQL itself would read that literal as an OID.  In
+-- pg_catalog, since such scripts do not set a search_path.  Nothing that worked
+-- before changes: regclass = regclass and regclass = oid are other operators.
+CREATE FUNCTION regclass_eq_text(regclass, text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_regclass_eq_text' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION regclass_eq_text(regclass, text) IS 'is this the table of that name?';
+CREATE OPERATOR pg_catalog.= (FUNCTION = regclass_eq_text, LEFTARG = regclass, RIGHTARG = text);
+COMMENT ON OPERATOR pg_catalog.= (regclass, text) IS 'is this the table of that name?';
 
 -- our bookkeeping; no row: the set came out of a dump and waits for resume_maintenance()
 CREATE TABLE part_state (

@@ -24,8 +24,6 @@
 /* so many of the newest partitions are asked for the grid they lie on */
 #define MAX_ASKED 1000
 
-/* so many partitions from the first one to now are more than any server can use */
-#define MAX_PARTITIONS 100000
 
 /*
  * pm_adopt_position reads a position as a user writes it.  A time without a
@@ -264,7 +262,7 @@ first_time(const PmLook *look, const CreateOrder *order, const PartGrid *grid)
 
 	if (!pm_key_floor(key, grid, pos, &pos))
 		return pos;
-	for (int i = 0; i < Min(order->premake, MAX_PARTITIONS); i++)
+	for (int i = 0; i < Min(order->premake, PM_MAX_PARTITIONS); i++)
 	{
 		if (!pm_key_floor(key, grid, pos - 1, &earlier))
 			break;
@@ -318,12 +316,12 @@ check_distance(const PmLook *look, const CreateOrder *order,
 		end = pm_key_now(key, shape->grid.zone, order->now);
 	if (has_end &&
 		pm_key_add(key, &shape->grid, &shape->grid.interval, pos,
-				   MAX_PARTITIONS, &pos) &&
+				   PM_MAX_PARTITIONS, &pos) &&
 		pos < end)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("p_start_partition \"%s\" asks for more than %d partitions",
-						order->start, MAX_PARTITIONS)));
+						order->start, PM_MAX_PARTITIONS)));
 }
 
 /*

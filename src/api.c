@@ -33,6 +33,8 @@
 
 #include "compat.h"
 
+PG_FUNCTION_INFO_V1(partmgr_regclass_eq_text);
+
 /* ---------- arguments ---------- */
 
 /* by_oid reads the number that regclass prints for a relation that is gone. */
@@ -99,9 +101,12 @@ by_spelling(const char *text, Oid other)
 	return relation;
 }
 
-/* relation_by_name reads a table argument that came as text. */
+/*
+ * find_relation looks a table up by its name, in either spelling; InvalidOid
+ * if there is none.
+ */
 static Oid
-relation_by_name(const char *text)
+find_relation(const char *text)
 {
 	Oid			relation = by_oid(text);
 	Oid			spelled;
@@ -117,13 +122,35 @@ relation_by_name(const char *text)
 				 errdetail("It can mean %s or %s.", pm_qualified_name(relation),
 						   pm_qualified_name(spelled)),
 				 errhint("Pass a regclass, with quotes around the names that need them.")));
-	if (!OidIsValid(relation))
-		relation = spelled;
+	return OidIsValid(relation) ? relation : spelled;
+}
+
+/* relation_by_name reads a table argument that came as text. */
+static Oid
+relation_by_name(const char *text)
+{
+	Oid			relation = find_relation(text);
+
 	if (!OidIsValid(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"%s\" does not exist", text)));
 	return relation;
+}
+
+/*
+ * partmgr_regclass_eq_text(regclass, text) is the operator that lets people
+ * write WHERE parent_table = 'public.events', as in pg_partman.  Without it
+ * PostgreSQL takes regclass = 'literal' for a comparison of OIDs.  A name that
+ * does not exist is equal to nothing.
+ */
+Datum
+partmgr_regclass_eq_text(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Oid			relation = find_relation(name);
+
+	PG_RETURN_BOOL(OidIsValid(relation) && relation == PG_GETARG_OID(0));
 }
 
 /* declared_as_text tells whether an argument's declared type is text. */

@@ -38,12 +38,6 @@ PG_FUNCTION_INFO_V1(partmgr_drop_old_partitions);
 PG_FUNCTION_INFO_V1(partmgr_drop_old_partitions_months);
 PG_FUNCTION_INFO_V1(partmgr_analyze_partitions);
 
-/*
- * A call cannot ask for more partitions than this: no server can plan queries
- * over so many, and the list of the steps alone would fill the memory.
- */
-#define MAX_COUNT 100000
-
 /* ---------- what to do, and with what ---------- */
 
 /* an order for everything that maintenance does */
@@ -264,6 +258,31 @@ partmgr_maintenance_plan(PG_FUNCTION_ARGS)
 /* ---------- creation ---------- */
 
 /*
+ * count_from_first makes an order for a set of ids that has no row count from
+ * its first partition: there is no highest id to count from.
+ */
+static void
+count_from_first(Oid parent, PmOrder *order)
+{
+	PmLook	   *look = pm_catalog_look(pm_config_read_one(parent));
+	int64		newest;
+	ListCell   *lc;
+
+	if (look->set->key.axis != AXIS_ID || pm_catalog_newest(look, &newest))
+		return;
+	foreach(lc, look->partitions)
+	{
+		const Partition *partition = lfirst(lc);
+
+		if (!partition->is_readable || partition->bound.lower_open)
+			continue;
+		order->has_backfill = true;
+		order->backfill = partition->bound.lower;
+		return;
+	}
+}
+
+/*
  * partmgr_create_future_partitions(p_parent_table, p_count) makes partitions
  * until so many are ahead, whatever the set's premake.
  */
@@ -278,14 +297,15 @@ partmgr_create_future_partitions(PG_FUNCTION_ARGS)
 	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	pm_arg_not_null(fcinfo, 1, "p_count");
 	count = PG_GETARG_INT32(1);
-	if (count < 1 || count > MAX_COUNT)
+	if (count < 1 || count > PM_MAX_PARTITIONS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("p_count must be between 1 and %d", MAX_COUNT)));
+				 errmsg("p_count must be between 1 and %d", PM_MAX_PARTITIONS)));
 	init_order(&order);
 	order.retire = false;
 	order.premake = count;
 	order.uncapped = true;
+	count_from_first(parent, &order);
 	return_outcomes(fcinfo, carry_out(parent, &order));
 	PG_RETURN_NULL();
 }

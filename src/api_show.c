@@ -19,12 +19,11 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "api.h"
+#include "bound.h"
 #include "catalog/partition.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "config.h"
 #include "funcapi.h"
-#include "nodes/parsenodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
@@ -32,21 +31,12 @@
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(partmgr_show_partition_info);
 PG_FUNCTION_INFO_V1(partmgr_show_partition_name);
-
-/* an end of a partition, as far as the axis can hold it */
-typedef struct End
-{
-	bool		is_known;		/* false: open, or beyond the axis */
-	int64		raw;
-	int64		pos;
-} End;
 
 /* a value to look for */
 typedef struct Wanted
@@ -60,71 +50,9 @@ typedef struct Wanted
 typedef struct Place
 {
 	Oid			partition;		/* or InvalidOid */
-	End			lower;			/* of that, or of the range that it would have */
+	PmEnd		lower;			/* of that, or of the range that it would have */
 	char	   *name;			/* that it would have */
 } Place;
-
-
-/* ---------- the bound of one partition ---------- */
-
-static End
-read_end(const PartKey *key, Datum value)
-{
-	End			end = {0};
-
-	end.is_known = pm_key_raw(key, value, &end.raw) &&
-		pm_key_position(key, end.raw, true, &end.pos);
-	return end;
-}
-
-static End
-read_range_end(const PartKey *key, List *datums)
-{
-	PartitionRangeDatum *datum = linitial_node(PartitionRangeDatum, datums);
-	End			open = {0};
-
-	if (datum->kind != PARTITION_RANGE_DATUM_VALUE)
-		return open;
-	return read_end(key, castNode(Const, datum->value)->constvalue);
-}
-
-/* lowest_value returns the lowest of the values that a LIST partition takes. */
-static End
-lowest_value(const PartKey *key, List *datums)
-{
-	End			lowest = {0};
-	ListCell   *lc;
-
-	foreach(lc, datums)
-	{
-		Const	   *value = lfirst_node(Const, lc);
-		End			end = {0};
-
-		if (!value->constisnull)
-			end = read_end(key, value->constvalue);
-		if (end.is_known && (!lowest.is_known || end.raw < lowest.raw))
-			lowest = end;
-	}
-	return lowest;
-}
-
-/* bound_of returns the bound of a partition; NULL if the relation is none. */
-static PartitionBoundSpec *
-bound_of(Oid relation)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	PartitionBoundSpec *spec = NULL;
-	bool		isnull;
-	Datum		bound;
-
-	if (!HeapTupleIsValid(tuple))
-		return NULL;
-	bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound, &isnull);
-	if (!isnull)
-		spec = stringToNode(TextDatumGetCString(bound));
-	ReleaseSysCache(tuple);
-	return spec;
-}
 
 
 /* ---------- show_partition_name ---------- */
@@ -189,42 +117,6 @@ read_value(const PartSet *set, char *text)
 	return wanted;
 }
 
-/* takes tells whether a bound takes the value; its lower end is set. */
-static bool
-takes(const PartKey *key, PartitionBoundSpec *spec, int64 raw, End *lower)
-{
-	PartitionRangeDatum *first,
-			   *last;
-	End			upper;
-	ListCell   *lc;
-
-	if (spec->is_default)
-		return false;
-	if (spec->strategy == PARTITION_STRATEGY_LIST)
-	{
-		*lower = lowest_value(key, spec->listdatums);
-		foreach(lc, spec->listdatums)
-		{
-			Const	   *value = lfirst_node(Const, lc);
-			int64		listed;
-
-			if (!value->constisnull &&
-				pm_key_raw(key, value->constvalue, &listed) && listed == raw)
-				return true;
-		}
-		return false;
-	}
-
-	first = linitial_node(PartitionRangeDatum, spec->lowerdatums);
-	last = linitial_node(PartitionRangeDatum, spec->upperdatums);
-	*lower = read_range_end(key, spec->lowerdatums);
-	upper = read_range_end(key, spec->upperdatums);
-	return (lower->is_known ? lower->raw <= raw :
-			first->kind == PARTITION_RANGE_DATUM_MINVALUE) &&
-		(upper.is_known ? raw < upper.raw :
-		 last->kind == PARTITION_RANGE_DATUM_MAXVALUE);
-}
-
 /*
  * find_by_name looks the value up under the name that its partition would have;
  * false if there is none of that name, or it is not the one.
@@ -239,10 +131,11 @@ find_by_name(const PartSet *set, int64 raw, Place *place)
 	if (!OidIsValid(relation) || !get_rel_relispartition(relation) ||
 		get_partition_parent(relation, true) != set->parent)
 		return false;
-	spec = bound_of(relation);
-	if (spec == NULL || !takes(&set->key, spec, raw, &place->lower))
+	spec = pm_bound_of(relation);
+	if (spec == NULL || !pm_bound_takes(&set->key, spec, raw))
 		return false;
 	place->partition = relation;
+	place->lower = pm_bound_lower(&set->key, spec);
 	return true;
 }
 
@@ -252,8 +145,8 @@ find_by_name(const PartSet *set, int64 raw, Place *place)
  * upper are the ends of its neighbours.
  */
 static bool
-find_in_descriptor(const PartSet *set, Datum value, Place *place, End *lower,
-				   End *upper)
+find_in_descriptor(const PartSet *set, Datum value, Place *place, PmEnd *lower,
+				   PmEnd *upper)
 {
 	const PartKey *key = &set->key;
 	Relation	parent = table_open(set->parent, AccessShareLock);
@@ -281,10 +174,10 @@ find_in_descriptor(const PartSet *set, Datum value, Place *place, End *lower,
 											   &value, &is_equal);
 		index = info->indexes[offset + 1];
 		if (offset >= 0 && info->kind[offset][0] == PARTITION_RANGE_DATUM_VALUE)
-			*lower = read_end(key, info->datums[offset][0]);
+			*lower = pm_bound_end(key, info->datums[offset][0]);
 		if (offset + 1 < info->ndatums &&
 			info->kind[offset + 1][0] == PARTITION_RANGE_DATUM_VALUE)
-			*upper = read_end(key, info->datums[offset + 1][0]);
+			*upper = pm_bound_end(key, info->datums[offset + 1][0]);
 	}
 
 	if (index >= 0)
@@ -292,7 +185,7 @@ find_in_descriptor(const PartSet *set, Datum value, Place *place, End *lower,
 		place->partition = desc->oids[index];
 		place->lower = *lower;
 		if (key->is_list)
-			place->lower = lowest_value(key, bound_of(place->partition)->listdatums);
+			place->lower = pm_bound_lower(key, pm_bound_of(place->partition));
 	}
 	table_close(parent, AccessShareLock);
 	return index >= 0;
@@ -324,7 +217,7 @@ find_cell(const PartSet *set, int64 pos, PartBound *cell)
 
 /* clip leaves of a cell what its neighbours do not take. */
 static void
-clip(PartBound *cell, const End *lower, const End *upper)
+clip(PartBound *cell, const PmEnd *lower, const PmEnd *upper)
 {
 	if (lower->is_known && lower->pos > cell->lower)
 	{
@@ -344,8 +237,8 @@ find_place(const PartSet *set, const Wanted *wanted)
 {
 	Place		place = {0};
 	PartBound	cell;
-	End			lower = {0};
-	End			upper = {0};
+	PmEnd		lower = {0};
+	PmEnd		upper = {0};
 	int64		pos;
 	bool		has_cell = pm_key_position(&set->key, wanted->raw, false, &pos) &&
 		find_cell(set, pos, &cell);
@@ -394,7 +287,7 @@ result_type(FunctionCallInfo fcinfo)
 
 /* put_end fills in a typed position; what is not known stays null. */
 static void
-put_end(const PartSet *set, const End *end, Datum *values, bool *nulls,
+put_end(const PartSet *set, const PmEnd *end, Datum *values, bool *nulls,
 		int time_column, int id_column)
 {
 	bool		is_id = (set->key.axis == AXIS_ID);
@@ -464,7 +357,7 @@ info_grid(const PartSet *set, const char *interval)
  * has after the "_p".
  */
 static char *
-partman_suffix(const PartSet *set, const PartGrid *grid, const End *lower)
+partman_suffix(const PartSet *set, const PartGrid *grid, const PmEnd *lower)
 {
 	static const char prefix[] = "x_p";
 	PartBound	bound = {0};
@@ -503,21 +396,17 @@ parent_of(FunctionCallInfo fcinfo, Oid child)
  * LIST partition is not told, as by pg_partman.
  */
 static PartSet *
-info_of_partition(FunctionCallInfo fcinfo, End *lower, End *upper)
+info_of_partition(FunctionCallInfo fcinfo, PmEnd *lower, PmEnd *upper)
 {
 	bool		isnull;
 	Oid			child = pm_arg_relation(fcinfo, 0, &isnull);
 	PartSet    *set = set_of_parent(parent_of(fcinfo, child));
-	PartitionBoundSpec *spec = bound_of(child);
+	PartitionBoundSpec *spec = pm_bound_of(child);
 
-	if (spec == NULL || spec->is_default)
-		return set;
-	if (spec->strategy == PARTITION_STRATEGY_LIST)
-		*lower = lowest_value(&set->key, spec->listdatums);
-	else
+	if (spec != NULL)
 	{
-		*lower = read_range_end(&set->key, spec->lowerdatums);
-		*upper = read_range_end(&set->key, spec->upperdatums);
+		*lower = pm_bound_lower(&set->key, spec);
+		*upper = pm_bound_upper(&set->key, spec);
 	}
 	return set;
 }
@@ -575,7 +464,7 @@ name_position(const PartSet *set, const char *name, int64 *pos)
  * whether there is one.
  */
 static PartSet *
-info_of_name(FunctionCallInfo fcinfo, End *lower, End *upper)
+info_of_name(FunctionCallInfo fcinfo, PmEnd *lower, PmEnd *upper)
 {
 	char	   *name = pm_arg_text(fcinfo, 0);
 	PartSet    *set;
@@ -610,8 +499,8 @@ partmgr_show_partition_info(PG_FUNCTION_ARGS)
 	Datum		values[5] = {0};
 	bool		nulls[5] = {true, true, true, true, true};
 	bool		by_name = !PG_ARGISNULL(3) && !PG_GETARG_BOOL(3);
-	End			lower = {0};
-	End			upper = {0};
+	PmEnd		lower = {0};
+	PmEnd		upper = {0};
 	PartSet    *set;
 	PartGrid	grid;
 

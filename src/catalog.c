@@ -316,13 +316,17 @@ highest_key(const PartSet *set, const Partition *partition, int64 *result)
 	int64		raw;
 	bool		found = false;
 
+	/* numeric may have fractions, infinity and NaN, which are no places on the axis */
 	pm_spi_begin(&spi, set->owner);
-	pm_spi_select(psprintf("SELECT max(%s) FROM %s",
+	pm_spi_select(psprintf(set->key.type == NUMERICOID ?
+						   "SELECT floor(max(%s)) FROM %s WHERE %s < 'Infinity'" :
+						   "SELECT max(%s) FROM %s",
 						   quote_identifier(set->key.attname),
-						   quote_qualified_identifier(partition->schema, partition->name)),
+						   quote_qualified_identifier(partition->schema, partition->name),
+						   quote_identifier(set->key.attname)),
 				  0, NULL, NULL, NULL);
 	value = pm_spi_value(0, 1, &isnull);
-	/* a fraction, or what is beyond int64, cannot be a place on the axis */
+	/* what is beyond int64 cannot be a place on the axis either */
 	if (!isnull && pm_key_raw(&set->key, value, &raw))
 		found = pm_key_position(&set->key, raw, false, result);
 	pm_spi_end(&spi);

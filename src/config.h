@@ -25,8 +25,6 @@ typedef struct PmConfigText
 
 extern char *pm_config_fill(PartSet *set, const PmConfigText *text);
 extern int64 pm_position_read(const PartKey *key, const char *text);
-extern int64 pm_start_read(const PartKey *key, const char *zone,
-						   const char *text);
 
 extern char *pm_config_sql(const PmExtension *ext, const char *sql);
 extern void pm_config_begin(PmSpi *spi, PmExtension *ext);

@@ -109,6 +109,10 @@ check_arguments(const CreateOrder *order)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("p_premake must be at least 1")));
+	if (order->premake > PM_MAX_PARTITIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("p_premake must be at most %d", PM_MAX_PARTITIONS)));
 	while (i < lengthof(epochs) && strcmp(order->epoch, epochs[i]) != 0)
 		i++;
 	if (i == lengthof(epochs))
@@ -310,7 +314,7 @@ read_time_zone(const char *name)
 {
 	pg_tz	   *zone = pg_tzset(name);
 
-	if (zone == NULL)
+	if (zone == NULL || !pg_tz_acceptable(zone))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time zone \"%s\" not recognized", name)));

@@ -21,6 +21,8 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
@@ -32,6 +34,8 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -40,7 +44,8 @@
 typedef struct Statement
 {
 	char	   *sql;
-	bool		is_move;		/* runs with triggers off */
+	char	   *moved;			/* the rows that sql copies, which are then deleted;
+								 * "table WHERE condition", or NULL */
 } Statement;
 
 static char *
@@ -140,6 +145,7 @@ move_statements(const PmLook *look, const PmTemplate *tmpl,
 	StringInfoData columns;
 	const char *dflt = partition_name(look->dflt);
 	const char *only = look->dflt->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
+	char	   *rows;
 	Statement  *move;
 	ListCell   *lc;
 
@@ -147,13 +153,13 @@ move_statements(const PmLook *look, const PmTemplate *tmpl,
 	foreach(lc, tmpl->columns)
 		appendStringInfo(&columns, "%s%s", columns.len ? ", " : "", (char *) lfirst(lc));
 	result = add(result, psprintf("LOCK TABLE %s%s IN ACCESS EXCLUSIVE MODE", only, dflt));
+	rows = psprintf("%s%s WHERE %s", only, dflt,
+					pm_catalog_key_test(look->set, &step->bound));
 	result = add(result,
-				 psprintf("WITH moved AS (DELETE FROM %s%s WHERE %s RETURNING %s)"
-						  " INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM moved",
-						  only, dflt, pm_catalog_key_test(look->set, &step->bound),
-						  columns.data, name, columns.data, columns.data));
+				 psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s",
+						  name, columns.data, columns.data, rows));
 	move = llast(result);
-	move->is_move = true;
+	move->moved = rows;
 	return result;
 }
 
@@ -221,11 +227,12 @@ pm_ddl_text(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 	{
 		Statement  *statement = lfirst(lc);
 
-		if (statement->is_move)
-			appendStringInfoString(&buf, "SET LOCAL session_replication_role = replica;\n");
 		appendStringInfo(&buf, "%s%s;", buf.len ? "\n" : "", statement->sql);
-		if (statement->is_move)
-			appendStringInfoString(&buf, "\nSET LOCAL session_replication_role = origin;");
+		if (statement->moved)
+			appendStringInfo(&buf, "\nSET LOCAL session_replication_role = replica;"
+							 "\nDELETE FROM %s;"
+							 "\nSET LOCAL session_replication_role = origin;",
+							 statement->moved);
 	}
 	if (step->kind == STEP_CREATE && OidIsValid(tmpl->replident_index))
 		appendStringInfo(&buf, "\n-- and REPLICA IDENTITY USING the index attached to %s",
@@ -294,21 +301,81 @@ check_retention_schema(const PartSet *set)
 						set->retention_schema, set_name(set))));
 }
 
+/* where a row that moves stands */
+typedef struct MovedRow
+{
+	Oid			table;
+	ItemPointerData tid;
+} MovedRow;
+
+static MovedRow *
+find_moved(const char *moved, uint64 *nrows)
+{
+	MovedRow   *result;
+	bool		isnull;
+
+	*nrows = pm_spi_select(psprintf("SELECT tableoid, ctid FROM %s ORDER BY tableoid", moved),
+						   0, NULL, NULL, NULL);
+	result = palloc(sizeof(MovedRow) * Max(*nrows, 1));
+	for (uint64 i = 0; i < *nrows; i++)
+	{
+		result[i].table = pm_spi_oid(i, 1);
+		result[i].tid = *(ItemPointer) DatumGetPointer(pm_spi_value(i, 2, &isnull));
+	}
+	return result;
+}
+
 /*
- * run_move runs the statement that moves rows out of the default with triggers
- * off: a moved row is neither deleted nor new, and a foreign key that points at
- * it must not cascade.  Triggers marked ALWAYS do fire.
+ * delete_moved deletes rows without triggers, rules and foreign keys: a row
+ * that moves is neither deleted nor new.  The setting session_replication_role
+ * would do that for what the owner's own code does on the way as well, also to
+ * the tables of others; so no statement of SQL is involved.
  */
 static void
-run_move(const char *sql)
+delete_moved(const MovedRow *rows, uint64 nrows)
 {
-	int			nestlevel = NewGUCNestLevel();
+	Relation	rel = NULL;
 
-	(void) set_config_option("session_replication_role", "replica",
-							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	(void) pm_spi_write(sql, 0, NULL, NULL, NULL);
-	AtEOXact_GUC(true, nestlevel);
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		ItemPointerData tid = rows[i].tid;
+
+		if (rel == NULL || RelationGetRelid(rel) != rows[i].table)
+		{
+			if (rel)
+				table_close(rel, NoLock);
+			rel = table_open(rows[i].table, RowExclusiveLock);
+			if (rel->rd_rel->relkind != RELKIND_RELATION)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot move rows out of default partition \"%s\"",
+								RelationGetRelationName(rel)),
+						 errdetail("It is a foreign table.")));
+		}
+		simple_table_tuple_delete(rel, &tid, GetActiveSnapshot());
+	}
+	if (rel)
+		table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/*
+ * run_move copies rows out of the default and deletes them there.  The caller
+ * has locked the default, but the owner's own code, in a constraint perhaps,
+ * could still change it.
+ */
+static void
+run_move(const Statement *statement)
+{
+	uint64		nrows;
+	MovedRow   *rows = find_moved(statement->moved, &nrows);
+
+	if (pm_spi_write(statement->sql, 0, NULL, NULL, NULL) != nrows)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the default partition has changed while rows were moved out of it"),
+				 errhint("Run maintenance again.")));
+	delete_moved(rows, nrows);
 }
 
 static void
@@ -322,8 +389,8 @@ run_statements(const PartSet *set, List *statements)
 	{
 		Statement  *statement = lfirst(lc);
 
-		if (statement->is_move)
-			run_move(statement->sql);
+		if (statement->moved)
+			run_move(statement);
 		else
 			pm_spi_utility(statement->sql);
 		PM_FAILPOINT("ddl-statement");

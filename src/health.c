@@ -93,9 +93,10 @@ examine(void *arg)
 	};
 	PmTemplate *tmpl;
 
+	/* rights first: what they lack may be why the rest fails */
+	exam->rights = pm_catalog_rights_problems(exam->look);
 	set_anchor(exam);
 	exam->plan = pm_maintenance_decide(exam->look, &order, &tmpl);
-	exam->rights = pm_catalog_rights_problems(exam->look);
 	exam->default_rows = pm_catalog_default_rows(exam->look);
 }
 
@@ -402,7 +403,7 @@ note_findings(PmHealth *health, const PartPlan *plan, PmStatus status)
 				break;
 			case FINDING_PENDING:
 				if (status == STATUS_BLOCKED)
-					remedy = "finish it with DETACH PARTITION ... FINALIZE";
+					remedy = "finish that detach with FINALIZE";
 				break;
 			case FINDING_UNREADABLE:
 				/* beside a LIST of values, one of NULL or of text is no harm */
@@ -499,6 +500,7 @@ pm_health_of(PmLook *look, TimestampTz now, bool may_see)
 	PmHealth   *health = palloc0(sizeof(PmHealth));
 	Examination exam = {.look = look, .now = now};
 	ErrorData  *edata;
+	ListCell   *lc;
 
 	health->set = look->set;
 	health->status = STATUS_HEALTHY;
@@ -517,7 +519,11 @@ pm_health_of(PmLook *look, TimestampTz now, bool may_see)
 	if (edata == NULL)
 		diagnose(health, &exam);
 	else
+	{
 		note_failure(health, unpack_sql_state(edata->sqlerrcode),
 					 edata->message);
+		foreach(lc, exam.rights)
+			note(health, STATUS_RIGHTS, lfirst(lc));
+	}
 	return health;
 }

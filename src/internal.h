@@ -16,6 +16,12 @@
 
 #include "storage/lockdefs.h"
 
+/*
+ * Nobody can ask for more partitions at once: no server can plan queries over
+ * so many, and the list of the steps alone would fill the memory.
+ */
+#define PM_MAX_PARTITIONS 100000
+
 /* ---------- partmgr.c: settings ---------- */
 extern int	pm_interval;		/* s */
 extern bool pm_enabled;
@@ -115,6 +121,7 @@ extern bool pm_config_note_busy(Oid parent, TimestampTz now);
 extern void pm_config_make_due(Oid parent, TimestampTz now);
 extern void pm_config_state(Oid parent, PmState *state);
 extern void pm_log_write(List *entries);
+extern bool pm_log_repeats(const PmLogEntry *entry);
 extern void pm_log_trim(TimestampTz now);
 extern bool pm_interval_parse(const PartKey *key, const char *text,
 							  PartInterval *interval, char **problem);
@@ -164,7 +171,7 @@ extern List *pm_catalog_index_drops(const Partition *partition);
 extern List *pm_catalog_publications(const PartSet *set,
 									 const Partition *partition);
 extern char *pm_catalog_key_test(const PartSet *set, const PartBound *bound);
-extern char *pm_catalog_blockers(Oid relation);
+extern char *pm_catalog_blockers(Oid parent, bool exclusive);
 extern char *pm_qualified_name(Oid relation);
 
 /* ---------- ddl.c ---------- */

@@ -4,8 +4,8 @@
  *		Maintain one set: look, decide, do, note.
  *
  * One path for everybody.  A dry run stops after deciding; SQL calls do all
- * steps in the caller's transaction; the worker calls pm_run_step, one step and
- * one transaction at a time.  A look without lock comes first, since mostly
+ * steps in the caller's transaction; for the worker run.c does one step and one
+ * transaction at a time, with the same pieces.  A look without lock comes first, since mostly
  * there is nothing to do; only a plan with steps takes SHARE UPDATE EXCLUSIVE on
  * the parent, and then looks and decides again.  That lock, which ATTACH needs
  * anyway, is what keeps two runs of one set apart.
@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "config.h"
 #include "internal.h"
+#include "maintenance.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -28,26 +29,6 @@
 
 /* creations below this number fit into any lock table */
 #define FEW_CREATIONS 50
-
-/*
- * The worker plans so many creations to carry out one, more only if all of them
- * are blocked: planning thousands again for each step would be quadratic.
- */
-#define WORKER_CREATIONS 8
-
-/* one maintenance by the worker, over several transactions */
-struct PmWorkerRun
-{
-	Oid			parent;
-	TimestampTz now;
-	MemoryContext context;		/* of this struct; survives transactions */
-	char	   *title;
-	int			steps;
-	char	   *last_step;		/* to notice a step that changes nothing */
-	bool		busy;			/* somebody else holds the set */
-	char	   *blocked;		/* first step that cannot be done, or NULL */
-	int			blocked_code;
-};
 
 static const char *
 step_name(const PlanStep *step)
@@ -117,6 +98,19 @@ ordered_set(const PartSet *set, const PmOrder *order)
 	return copy;
 }
 
+static void
+find_point(const PmLook *look, const PmOrder *order, PlanPoint *point)
+{
+	memset(point, 0, sizeof(PlanPoint));
+	find_anchor(look, order, point);
+	point->max_create = order->uncapped ? PM_MAX_PARTITIONS :
+		order->max_create > 0 ? order->max_create : pm_max_create;
+	point->max_far = pm_max_create;
+	point->fill_gaps = order->fill_gaps;
+	point->create = order->create;
+	point->retire = order->retire;
+}
+
 /*
  * pm_maintenance_decide makes the plan for a set as it was found, with what
  * stands in the way of its steps.  The template is read only if the plan has
@@ -129,15 +123,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	PlanPoint	point;
 	PartPlan   *plan;
 
-	memset(&point, 0, sizeof(point));
 	*tmpl = NULL;
-	find_anchor(look, order, &point);
-	point.max_create = order->uncapped ? PG_INT32_MAX :
-		order->max_create > 0 ? order->max_create : pm_max_create;
-	point.max_far = pm_max_create;
-	point.fill_gaps = order->fill_gaps;
-	point.create = order->create;
-	point.retire = order->retire;
+	find_point(look, order, &point);
 	plan = pm_plan(set, look->partitions, &point);
 	if (plan->steps == NIL)
 		return plan;
@@ -157,8 +144,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	return plan;
 }
 
-static PmOutcome *
-make_outcome(const PmLook *look, PlanStep *step, const char *status)
+PmOutcome *
+pm_make_outcome(const PmLook *look, PlanStep *step, const char *status)
 {
 	PmOutcome  *outcome = palloc0(sizeof(PmOutcome));
 
@@ -178,8 +165,8 @@ make_outcome(const PmLook *look, PlanStep *step, const char *status)
 	return outcome;
 }
 
-static void
-log_outcomes(List *outcomes)
+void
+pm_log_outcomes(List *outcomes)
 {
 	List	   *entries = NIL;
 	ListCell   *lc;
@@ -224,7 +211,7 @@ planned_outcomes(const PmLook *look, const PartPlan *plan, const PmTemplate *tmp
 	{
 		PlanStep   *step = lfirst(lc);
 
-		result = lappend(result, make_outcome(look, step, step->blocked ? "blocked" : "planned"));
+		result = lappend(result, pm_make_outcome(look, step, step->blocked ? "blocked" : "planned"));
 		describe_step(look, tmpl, llast(result));
 	}
 	return result;
@@ -246,7 +233,7 @@ do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl)
 		PlanStep   *step = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		result = lappend(result, make_outcome(look, step, step->blocked ? "blocked" : "done"));
+		result = lappend(result, pm_make_outcome(look, step, step->blocked ? "blocked" : "done"));
 		if (step->blocked)
 			ereport(WARNING,
 					(errcode(step->blocked_code), errmsg("%s", step->blocked)));
@@ -258,13 +245,13 @@ do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl)
 	}
 	if (drops)
 		pm_ddl_drop_many(look, tmpl, drops);
-	log_outcomes(result);
+	pm_log_outcomes(result);
 	return result;
 }
 
 /* remembers from where older partitions are still wanted, or that none are */
-static void
-note_backfill(const PartSet *set, const PmOrder *order, const PartPlan *plan)
+void
+pm_note_backfill(const PartSet *set, const PmOrder *order, const PartPlan *plan)
 {
 	bool		wanted = plan->left_out > 0 && (set->has_backfill || order->has_backfill);
 
@@ -289,8 +276,8 @@ look_at(Oid parent)
 }
 
 /* has the plan a step that can be done? */
-static PlanStep *
-first_step(const PartPlan *plan)
+PlanStep *
+pm_first_step(const PartPlan *plan)
 {
 	ListCell   *lc;
 
@@ -341,7 +328,7 @@ pm_maintain(Oid parent, const PmOrder *order)
 						plan->left_out,
 						quote_qualified_identifier(look->set->schema, look->set->name)),
 				 errdetail("One transaction makes no more than fit into the lock table and partmgr.max_create.")));
-	note_backfill(look->set, order, plan);
+	pm_note_backfill(look->set, order, plan);
 	if (order->analyze && count_creations(plan) > 0)
 		pm_ddl_analyze(parent, look->set->owner, true);
 	(void) pm_config_note_success(list_make1_oid(parent), order->now);
@@ -387,8 +374,45 @@ try_maintain(Oid parent, const PmOrder *order, List **outcomes)
 	return edata;
 }
 
-static void
-log_failure(Oid parent, const char *action, int sqlerrcode, const char *message)
+/*
+ * has_nothing_to_do knows a set that has all it needs from the look alone.  It
+ * must not fail: what is wrong with a set comes up in its subtransaction.
+ */
+static bool
+has_nothing_to_do(const PmLook *look, const PmOrder *order)
+{
+	PlanPoint	point;
+
+	if (look->set->problem || look->set->key.axis == AXIS_ID ||
+		look->set->has_backfill || order->retention)
+		return false;
+	find_point(look, order, &point);
+	return pm_plan(look->set, look->partitions, &point)->steps == NIL;
+}
+
+/*
+ * try_in_turn maintains a set in one subtransaction for creation and one for
+ * retention: trouble with the second must not undo the first.
+ */
+static ErrorData *
+try_in_turn(const PartSet *set, const PmOrder *order, List **outcomes)
+{
+	PmOrder		part = *order;
+	ErrorData  *edata;
+
+	if (!order->create || !order->retire || order->dry_run || !set->has_retention)
+		return try_maintain(set->parent, order, outcomes);
+	part.retire = false;
+	edata = try_maintain(set->parent, &part, outcomes);
+	if (edata)
+		return edata;
+	part.create = false;
+	part.retire = true;
+	return try_maintain(set->parent, &part, outcomes);
+}
+
+void
+pm_log_failure(Oid parent, const char *action, int sqlerrcode, const char *message)
 {
 	PmLogEntry *entry = palloc0(sizeof(PmLogEntry));
 
@@ -401,8 +425,8 @@ log_failure(Oid parent, const char *action, int sqlerrcode, const char *message)
 }
 
 /*
- * pm_maintain_all maintains many sets in the current transaction, each in a
- * subtransaction of its own if it needs more than a look.  One that fails is a
+ * pm_maintain_all maintains many sets in the current transaction, each in
+ * subtransactions of its own if it needs more than a look.  One that fails is a
  * WARNING and a record; the others go on.
  */
 void
@@ -416,18 +440,14 @@ pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
 		PmLook	   *look = lfirst(lc);
 		PartSet    *set = look->set;
 		ErrorData  *edata;
-		PmTemplate *tmpl;
 
 		CHECK_FOR_INTERRUPTS();
-
-		/* a time set that has all it needs is known from the look alone */
-		if (!set->problem && set->key.axis != AXIS_ID && !set->has_backfill &&
-			pm_maintenance_decide(look, order, &tmpl)->steps == NIL)
+		if (has_nothing_to_do(look, order))
 		{
 			idle = lappend_oid(idle, set->parent);
 			continue;
 		}
-		edata = try_maintain(set->parent, order, outcomes);
+		edata = try_in_turn(set, order, outcomes);
 		if (edata == NULL)
 			continue;
 		ereport(WARNING,
@@ -439,195 +459,8 @@ pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
 			continue;
 		(void) pm_config_note_failure(set->parent, order->now, edata->sqlerrcode,
 									  edata->message);
-		log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
+		pm_log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
 	}
 	if (!order->dry_run)
 		(void) pm_config_note_success(idle, order->now);
-}
-
-/* pm_run_begin starts a maintenance by the worker, in the current memory context. */
-PmWorkerRun *
-pm_run_begin(Oid parent, TimestampTz now)
-{
-	PmWorkerRun *run = palloc0(sizeof(PmWorkerRun));
-
-	run->parent = parent;
-	run->now = now;
-	run->context = CurrentMemoryContext;
-	return run;
-}
-
-/* pm_run_title names the set for people, once the first step was tried. */
-char *
-pm_run_title(PmWorkerRun *run)
-{
-	return run->title ? run->title : psprintf("set %u", run->parent);
-}
-
-/*
- * lock_or_postpone takes the lock that keeps runs apart if it can be had at
- * once.  Otherwise it notes who has it.
- */
-static bool
-lock_or_postpone(PmWorkerRun *run)
-{
-	char	   *who;
-
-	if (ConditionalLockRelationOid(run->parent, ShareUpdateExclusiveLock))
-		return true;
-	run->busy = true;
-	who = pm_catalog_blockers(run->parent);
-	log_failure(run->parent, "postponed", ERRCODE_LOCK_NOT_AVAILABLE,
-				psprintf("the table is locked by %s", who ? who : "another session"));
-	return false;
-}
-
-/* keeps the first reason why a step could not be done, for the end of the run */
-static void
-keep_blocked(PmWorkerRun *run, const PmLook *look, const PartPlan *plan)
-{
-	List	   *outcomes = NIL;
-	ListCell   *lc;
-
-	foreach(lc, plan->steps)
-	{
-		PlanStep   *step = lfirst(lc);
-
-		if (!step->blocked)
-			continue;
-		outcomes = lappend(outcomes, make_outcome(look, step, "blocked"));
-		if (run->blocked)
-			continue;
-		run->blocked = MemoryContextStrdup(run->context, step->blocked);
-		run->blocked_code = step->blocked_code;
-	}
-	log_outcomes(outcomes);
-}
-
-/* plans the next step of a run, and as few others as possible */
-static PartPlan *
-decide_next(const PmLook *look, PmOrder *order, PmTemplate **tmpl)
-{
-	PartPlan   *plan;
-
-	order->max_create = WORKER_CREATIONS;
-	for (;;)
-	{
-		plan = pm_maintenance_decide(look, order, tmpl);
-		if (plan->left_out == 0 || order->max_create >= pm_max_create ||
-			first_step(plan) != NULL)
-			return plan;
-		order->max_create = Min(order->max_create * 4, pm_max_create);
-	}
-}
-
-/*
- * pm_run_step does at most one step of a set's plan in the current transaction;
- * true if it did one, so that there may be more.
- *
- * Locks: see pm_ddl_locks; the one on the parent is not waited for.
- */
-bool
-pm_run_step(PmWorkerRun *run)
-{
-	PmOrder		order;
-	PmLook	   *look;
-	PmTemplate *tmpl;
-	PartPlan   *plan;
-	PlanStep   *step;
-	PmOutcome  *outcome;
-
-	memset(&order, 0, sizeof(order));
-	order.now = run->now;
-	order.create = true;
-	order.retire = true;
-
-	if (run->steps >= pm_max_create)
-		return false;			/* the rest is for the next run */
-
-	/* once there was a step, there is likely another: save the first look */
-	for (bool locked = run->steps > 0;; locked = true)
-	{
-		PartSet    *set;
-
-		if (locked && !lock_or_postpone(run))
-			return false;
-		set = pm_config_read_one(run->parent);
-		if (set == NULL)
-		{
-			pm_config_forget_dangling();
-			return false;
-		}
-		if (!run->title)
-			run->title = MemoryContextStrdup(run->context,
-											 quote_qualified_identifier(set->schema, set->name));
-		if (!set->automatic || !set->is_armed)
-			return false;
-		look = pm_catalog_look(set);
-		plan = decide_next(look, &order, &tmpl);
-		step = first_step(plan);
-		if (step == NULL || locked)
-			break;
-	}
-	PM_FAILPOINT("maintain-looked");
-	if (step == NULL)
-	{
-		note_backfill(look->set, &order, plan);
-		keep_blocked(run, look, plan);
-		return false;
-	}
-
-	outcome = make_outcome(look, step, "done");
-	if (run->last_step && strcmp(run->last_step, outcome->partition) == 0)
-		elog(ERROR, "step \"%s\" of partition %s had no effect",
-			 outcome->step_name, outcome->partition);
-	PM_FAILPOINT("step-before");
-	pm_ddl_apply(look, tmpl, step);
-	log_outcomes(list_make1(outcome));
-	PM_FAILPOINT("step-after");
-	run->last_step = MemoryContextStrdup(run->context, outcome->partition);
-	run->steps++;
-	return true;
-}
-
-/*
- * pm_run_succeeded notes the end of a run without error, in a transaction of
- * its own.  Steps that could not be done count as a failure, so that they are
- * seen; somebody else's lock does not.
- */
-void
-pm_run_succeeded(PmWorkerRun *run)
-{
-	PM_FAILPOINT("note-before");
-	if (run->busy)
-		(void) pm_config_note_busy(run->parent, run->now);
-	else if (run->blocked)
-		(void) pm_config_note_failure(run->parent, run->now, run->blocked_code,
-									  run->blocked);
-	else
-		(void) pm_config_note_success(list_make1_oid(run->parent), run->now);
-	if (run->steps > 0)
-		pm_log_trim(run->now);
-}
-
-/*
- * pm_run_failed notes an error, in a transaction of its own.  A lock that was
- * not to be had in time is not the set's fault: it is tried again soon.
- */
-void
-pm_run_failed(PmWorkerRun *run, ErrorData *edata)
-{
-	PM_FAILPOINT("note-before");
-	if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
-	{
-		char	   *who = pm_catalog_blockers(run->parent);
-
-		log_failure(run->parent, "postponed", edata->sqlerrcode,
-					who ? psprintf("%s (%s)", edata->message, who) : edata->message);
-		(void) pm_config_note_busy(run->parent, run->now);
-		return;
-	}
-	log_failure(run->parent, "failed", edata->sqlerrcode, edata->message);
-	(void) pm_config_note_failure(run->parent, run->now, edata->sqlerrcode,
-								  edata->message);
 }

@@ -10,6 +10,9 @@
  * owner's own rows), with search_path pinned to pg_catalog, pg_temp.  Values
  * are always arguments, never part of the text.
  *
+ * What the statements' own functions set stays here: it would go on in the
+ * session of whoever called, under another user.
+ *
  * Nothing here is undone by hand on error: user id, settings, snapshot and
  * SPI connection are restored by the abort of the (sub)transaction.
  *
@@ -63,7 +66,8 @@ pm_spi_end(PmSpi *spi)
 {
 	if (SPI_finish() != SPI_OK_FINISH)
 		elog(ERROR, "SPI_finish failed");
-	AtEOXact_GUC(true, spi->nestlevel);
+	/* false: a user's function may have set search_path for the session */
+	AtEOXact_GUC(false, spi->nestlevel);
 	SetUserIdAndSecContext(spi->save_userid, spi->save_sec_context);
 	result_context = spi->caller;
 }

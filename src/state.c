@@ -304,6 +304,29 @@ pm_log_write(List *entries)
 	pm_spi_end(&spi);
 }
 
+/* pm_log_repeats tells whether an entry says what the set's last one said. */
+bool
+pm_log_repeats(const PmLogEntry *entry)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	bool		result;
+	Oid			types[] = {OIDOID, TEXTOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(entry->parent),
+		CStringGetTextDatum(entry->action), CStringGetTextDatum(entry->message)
+	};
+
+	if (!pm_extension_find(&ext))
+		return true;
+	pm_spi_begin(&spi, ext.owner);
+	result = pm_spi_select(pm_config_sql(&ext,
+										 "SELECT FROM (SELECT action, message FROM %l WHERE parent_table = $1::regclass"
+										 " ORDER BY id DESC LIMIT 1) last WHERE action = $2 AND message = $3"),
+						   3, types, values, NULL) > 0;
+	pm_spi_end(&spi);
+	return result;
+}
+
 /* pm_log_trim deletes what is older than partmgr.log_days. */
 void
 pm_log_trim(TimestampTz now)

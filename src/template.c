@@ -15,6 +15,7 @@
 #include "access/htup_details.h"
 #include "access/twophase.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
@@ -263,6 +264,44 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 }
 
 /*
+ * taken_name says what stands in the name of a new table: a relation, or a type,
+ * since each table has one of its name; NULL if nothing does.
+ */
+static char *
+taken_name(const char *name, Oid namespace)
+{
+	Oid			relation = get_relname_relid(name, namespace);
+	Oid			type;
+
+	if (OidIsValid(relation))
+		return psprintf("relation %s", pm_qualified_name(relation));
+	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
+						   ObjectIdGetDatum(namespace));
+	/* core gives another name to an array type that it has made itself */
+	if (OidIsValid(type) && !OidIsValid(get_element_type(type)))
+		return psprintf("type %s", format_type_be_qualified(type));
+	return NULL;
+}
+
+/*
+ * attached_meanwhile tells whether a relation has become a partition of the set
+ * since we looked: then its name is no clash, the step is just done.
+ */
+static bool
+attached_meanwhile(const PmLook *look, Oid relation)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(relation) || !get_rel_relispartition(relation) ||
+		get_partition_parent(relation, false) != look->set->parent)
+		return false;
+	foreach(lc, look->partitions)
+		if (((Partition *) lfirst(lc))->oid == relation)
+			return false;
+	return look->dflt == NULL || look->dflt->oid != relation;
+}
+
+/*
  * pm_catalog_check_steps marks the steps of a plan that cannot be done now:
  * the name is taken, or too many rows wait in the default.
  */
@@ -276,16 +315,17 @@ pm_catalog_check_steps(const PmLook *look, const PmTemplate *tmpl,
 	foreach(lc, plan->steps)
 	{
 		PlanStep   *step = lfirst(lc);
-		Oid			taken;
+		char	   *taken;
 
 		if (step->kind != STEP_CREATE)
 			continue;
-		taken = get_relname_relid(step->name, namespace);
-		if (!OidIsValid(taken))
+		taken = taken_name(step->name, namespace);
+		if (taken == NULL ||
+			attached_meanwhile(look, get_relname_relid(step->name, namespace)))
 			continue;
 		step->blocked_code = ERRCODE_DUPLICATE_TABLE;
-		step->blocked = psprintf("relation %s exists, so that no partition of %s can be made for %s",
-								 pm_qualified_name(taken),
+		step->blocked = psprintf("%s exists, so that no partition of %s can be made for %s",
+								 taken,
 								 quote_qualified_identifier(look->set->schema, look->set->name),
 								 pm_ddl_range(&look->set->key, NULL, &step->bound));
 	}
@@ -434,18 +474,22 @@ pm_catalog_publications(const PartSet *set, const Partition *partition)
 }
 
 /*
- * pm_catalog_blockers says who holds a lock on a relation that keeps a
- * maintenance out, for people to read; NULL if nobody does any more.
+ * pm_catalog_blockers says who holds locks on a set that keep a maintenance
+ * out, for people to read; NULL if nobody does any more.  With exclusive, it
+ * is a maintenance that wants ACCESS EXCLUSIVE, which everybody is in the way of.
  */
 char *
-pm_catalog_blockers(Oid relation)
+pm_catalog_blockers(Oid parent, bool exclusive)
 {
-	List	   *all = strings_by_oid("SELECT string_agg(format('process %s (%s, user %s, %s, %s)', l.pid, a.backend_type,"
-									 " coalesce(a.usename, '-'), coalesce(nullif(a.application_name, ''), '-'), coalesce(a.state, '-')), ', ')"
-									 " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-									 " WHERE l.relation = $1 AND l.granted AND l.pid <> pg_backend_pid()"
-									 " AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')",
-									 relation);
+	List	   *all = strings_by_oid(psprintf("SELECT string_agg(DISTINCT format('process %%s (%%s, user %%s, %%s, %%s)', l.pid, a.backend_type,"
+											  " coalesce(a.usename, '-'), coalesce(nullif(a.application_name, ''), '-'), coalesce(a.state, '-')), ', ')"
+											  " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
+											  " WHERE (l.relation = $1 OR l.relation IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1))"
+											  " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+											  " AND l.granted AND l.pid <> pg_backend_pid() AND (%s OR l.mode NOT IN"
+											  " ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))",
+											  exclusive ? "true" : "false"),
+									 parent);
 
 	return all == NIL ? NULL : (char *) linitial(all);
 }

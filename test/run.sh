@@ -70,8 +70,10 @@ else
 	enter=($sudo chroot --userspec=postgres:postgres "$root")
 fi
 
+inner=''
 finish()
 {
+	[ -z "$inner" ] || kill "$inner" 2>/dev/null
 	pm_stop_servers "$work"
 	[ -n "${PARTMGR_KEEP:-}" ] || $sudo rm -rf "$work"
 }
@@ -89,8 +91,12 @@ inside=${work#"$root"}
 echo "== PostgreSQL $major, $mode build${only:+, $only}"
 timeout --kill-after=30 "$limit" "${enter[@]}" env -i WORK="$inside" HOME="$inside" TMPDIR="$inside" \
 	PATH="/usr/bin:/bin" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-60}" \
-	bash -c 'cd "$WORK/src" && exec bash test/inner.sh "$@"' inner "$major" "$mode" "$only" </dev/null
+	bash -c 'cd "$WORK/src" && exec bash test/inner.sh "$@"' inner "$major" "$mode" "$only" </dev/null &
+inner=$!
+# waited for in a way that an interrupt can end
+wait "$inner"
 status=$?
+inner=''
 if [ "$status" -ge 124 ]; then
 	echo "PostgreSQL $major: stopped after $limit seconds" >&2
 	echo "$major $mode	0	1	0	stopped after $limit seconds" | $sudo tee -a "$work/counts" >/dev/null

@@ -13,6 +13,7 @@ use Test::More;
 my $node = new_node('main', conf => <<'CONF');
 partmgr.interval = '1s'
 restart_after_crash = on
+synchronous_commit = on
 CONF
 
 make_extension($node, 'postgres');

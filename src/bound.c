@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * bound.c
+ *		The bound of one partition, read on its own.
+ *
+ * catalog.c reads the bounds of whole sets with one query; here is the way for
+ * a question about a single partition, which must not take longer because it
+ * has many siblings.  Reads a row of pg_class and nothing else.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "bound.h"
+#include "catalog/pg_class.h"
+#include "nodes/primnodes.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+/* pm_bound_of returns the bound of a partition; NULL if the relation is none. */
+PartitionBoundSpec *
+pm_bound_of(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	PartitionBoundSpec *spec = NULL;
+	bool		isnull;
+	Datum		bound;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound, &isnull);
+	if (!isnull)
+		spec = castNode(PartitionBoundSpec,
+						stringToNode(TextDatumGetCString(bound)));
+	ReleaseSysCache(tuple);
+	return spec;
+}
+
+/* pm_bound_end places a value that stands in a bound. */
+PmEnd
+pm_bound_end(const PartKey *key, Datum value)
+{
+	PmEnd		end = {0};
+
+	end.is_known = pm_key_raw(key, value, &end.raw) &&
+		pm_key_position(key, end.raw, true, &end.pos);
+	return end;
+}
+
+static PmEnd
+range_end(const PartKey *key, List *datums)
+{
+	PartitionRangeDatum *datum = linitial_node(PartitionRangeDatum, datums);
+	PmEnd		open = {0};
+
+	if (datum->kind != PARTITION_RANGE_DATUM_VALUE)
+		return open;
+	return pm_bound_end(key, castNode(Const, datum->value)->constvalue);
+}
+
+/* lowest_value returns the lowest of the values that a LIST partition takes. */
+static PmEnd
+lowest_value(const PartKey *key, List *datums)
+{
+	PmEnd		lowest = {0};
+	ListCell   *lc;
+
+	foreach(lc, datums)
+	{
+		Const	   *value = lfirst_node(Const, lc);
+		PmEnd		end = {0};
+
+		if (!value->constisnull)
+			end = pm_bound_end(key, value->constvalue);
+		if (end.is_known && (!lowest.is_known || end.raw < lowest.raw))
+			lowest = end;
+	}
+	return lowest;
+}
+
+/* pm_bound_lower returns where a partition begins; a default begins nowhere. */
+PmEnd
+pm_bound_lower(const PartKey *key, const PartitionBoundSpec *spec)
+{
+	PmEnd		none = {0};
+
+	if (spec->is_default)
+		return none;
+	return (spec->strategy == PARTITION_STRATEGY_LIST) ?
+		lowest_value(key, spec->listdatums) : range_end(key, spec->lowerdatums);
+}
+
+/* pm_bound_upper returns where a partition ends; that of a LIST has no end. */
+PmEnd
+pm_bound_upper(const PartKey *key, const PartitionBoundSpec *spec)
+{
+	PmEnd		none = {0};
+
+	if (spec->is_default || spec->strategy == PARTITION_STRATEGY_LIST)
+		return none;
+	return range_end(key, spec->upperdatums);
+}
+
+static bool
+list_takes(const PartKey *key, List *datums, int64 raw)
+{
+	ListCell   *lc;
+
+	foreach(lc, datums)
+	{
+		Const	   *value = lfirst_node(Const, lc);
+		int64		listed;
+
+		if (!value->constisnull && pm_key_raw(key, value->constvalue, &listed) &&
+			listed == raw)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * pm_bound_takes tells whether a partition takes rows with this key.  False as
+ * well where an end is neither open nor a number: then the server is to be
+ * asked.
+ */
+bool
+pm_bound_takes(const PartKey *key, const PartitionBoundSpec *spec, int64 raw)
+{
+	PartitionRangeDatum *first,
+			   *last;
+	PmEnd		lower,
+				upper;
+
+	if (spec->is_default)
+		return false;
+	if (spec->strategy == PARTITION_STRATEGY_LIST)
+		return list_takes(key, spec->listdatums, raw);
+
+	first = linitial_node(PartitionRangeDatum, spec->lowerdatums);
+	last = linitial_node(PartitionRangeDatum, spec->upperdatums);
+	lower = range_end(key, spec->lowerdatums);
+	upper = range_end(key, spec->upperdatums);
+	return (lower.is_known ? lower.raw <= raw :
+			first->kind == PARTITION_RANGE_DATUM_MINVALUE) &&
+		(upper.is_known ? raw < upper.raw :
+		 last->kind == PARTITION_RANGE_DATUM_MAXVALUE);
+}
