@@ -79,9 +79,11 @@ check-source:
 check-symbols: $(shlib)
 	test/check.sh --symbols $(shlib)
 
+# make bench			figures against hand-written SQL, some minutes
+# make bench CASE=idle	one of them, or several: see test/bench/run.sh
 bench:
 	test/install.sh bench
-	test/bench/run.sh
+	test/bench/run.sh $(CASE)
 
 # make demo DEMO_KEEP=0	the same, and the server is stopped at the end
 demo:

@@ -98,6 +98,9 @@ SELECT try_create($$'ev', 'at', '0'$$);
 SELECT try_create($$'ev', 'at', '500 ms'$$);
 SELECT try_create(format($$'ev', 'at', %L$$, word))
 	FROM unnest('{yearly,quarterly,monthly,weekly,daily,hourly,half-hour,quarter-hour,Daily}'::text[]) word;
+-- a bare number would be so many seconds, which nobody means
+SELECT try_create($$'ev', 'at', '10'$$);
+SELECT try_create($$'ev', 'at', '1 day', p_retention => '12'$$);
 SELECT try_create($$'ids', 'id', '1 hour', p_epoch => 'yyyymmdd'$$);
 SELECT try_create($$'ids', 'id', '1 day', p_epoch => 'yyyymm'$$);
 SELECT try_create($$'ids', 'id', '1500 ms', p_epoch => 'seconds'$$);
@@ -163,6 +166,7 @@ SELECT try('SELECT * FROM drop_old_partitions(''ev'', 1, NULL)');
 SELECT try('SELECT * FROM drop_old_partitions(''ids'', 1)');
 SELECT try('SELECT * FROM drop_old_partitions(''ev'')');
 SELECT try('SELECT * FROM drop_old_partitions(''ev'', ''long'')');
+SELECT try('SELECT * FROM drop_old_partitions(''ev'', ''12'')');
 SELECT try('SELECT * FROM drop_old_partitions(''ids'', ''1 day'')');
 SELECT try('SELECT * FROM drop_old_partitions(''ev'', ''1 day'', NULL)');
 SELECT try('SELECT * FROM analyze_partitions(NULL::regclass)');

@@ -10,7 +10,7 @@ SET DateStyle = 'ISO, MDY';
 
 CREATE FUNCTION parts(parent text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(partition_name::text, ' ') FROM list_partitions(parent) $$;
--- a set of ids with partitions of ten from 0 to 70 and a row in each up to 55
+-- a set of ids with partitions of ten from 0 to 60 and a row in each up to 55
 CREATE PROCEDURE make_set(name text, keep_table boolean DEFAULT false) LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('CREATE TABLE %I (id int PRIMARY KEY, v text) PARTITION BY RANGE (id)', name);
@@ -88,12 +88,16 @@ SELECT * FROM wide ORDER BY id;
 
 -- the last partition stays, and the default
 CALL make_set('last');
-DROP TABLE last_p60, last_p70;
-INSERT INTO last VALUES (1000000);
+INSERT INTO last VALUES (300);
 UPDATE part_config SET retention = '5', ignore_default_data = false, premake = 1 WHERE parent_table = 'last'::regclass;
 SELECT partition_name, action FROM drop_old_partitions('last');
 SELECT parts('last');
 SELECT id FROM last ORDER BY id;
+-- one row astray, far beyond all partitions, makes none of them old
+CALL make_set('astray');
+INSERT INTO astray VALUES (1000000000);
+UPDATE part_config SET retention = '5', ignore_default_data = false WHERE parent_table = 'astray'::regclass;
+SELECT partition_name, action FROM drop_old_partitions('astray');
 -- an open lower end is old, an open upper end is not
 CREATE TABLE ends (id int NOT NULL) PARTITION BY RANGE (id);
 CREATE TABLE ends_min PARTITION OF ends FOR VALUES FROM (MINVALUE) TO (10);

@@ -494,8 +494,9 @@ finite_test(const PartKey *key)
 }
 
 /*
- * count_default counts the rows of a default partition as the set's owner, or
- * only tells whether there are any.
+ * count_default counts the rows of a default partition, or only tells whether
+ * there are any.  It does so as the owner of the default: what he has put
+ * there, a policy for example, must not run as anybody else.
  */
 static int64
 count_default(const PmLook *look, bool exact, bool ignore_infinity)
@@ -505,7 +506,7 @@ count_default(const PmLook *look, bool exact, bool ignore_infinity)
 	bool		isnull;
 	int64		result;
 
-	pm_spi_begin(&spi, look->set->owner);
+	pm_spi_begin(&spi, dflt->owner);
 	pm_spi_select(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s%s) x",
 						   quote_qualified_identifier(dflt->schema, dflt->name),
 						   ignore_infinity ? finite_test(&look->set->key) : "true",

@@ -141,7 +141,10 @@ read_list(const PartKey *key, List *datums, Partition *partition)
 		int64		pos;
 
 		if (value->constisnull)
+		{
+			partition->has_null = true;
 			continue;
+		}
 		if (!pm_key_raw(key, value->constvalue, &raw) ||
 			!pm_key_position(key, raw, true, &pos) || pos == PG_INT64_MAX)
 			return false;
@@ -304,8 +307,9 @@ pm_catalog_look(PartSet *set)
 }
 
 /*
- * highest_key reads max(key) of one partition, as the owner of the set.  Only
- * the newest partition with rows is ever asked, so an index makes it a probe.
+ * highest_key reads max(key) of one partition, as its owner: what he has put
+ * there, a policy for example, must not run as anybody else.  Only the newest
+ * partition with rows is ever asked, so an index makes it a probe.
  */
 static bool
 highest_key(const PartSet *set, const Partition *partition, int64 *result)
@@ -317,7 +321,7 @@ highest_key(const PartSet *set, const Partition *partition, int64 *result)
 	bool		found = false;
 
 	/* numeric may have fractions, infinity and NaN, which are no places on the axis */
-	pm_spi_begin(&spi, set->owner);
+	pm_spi_begin(&spi, partition->owner);
 	pm_spi_select(psprintf(set->key.type == NUMERICOID ?
 						   "SELECT floor(max(%s)) FROM %s WHERE %s < 'Infinity'" :
 						   "SELECT max(%s) FROM %s",

@@ -92,6 +92,8 @@ pm_ddl_range(const PartKey *key, const Partition *partition,
 		for (int i = 0; partition && i < partition->nvalues; i++)
 			appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
 							 pm_key_literal(key, partition->values[i]));
+		if (partition && partition->has_null)
+			appendStringInfoString(&buf, ", NULL");
 		appendStringInfoChar(&buf, ')');
 		return buf.data;
 	}

@@ -104,6 +104,7 @@ typedef struct Partition
 	bool		is_pending;		/* a concurrent detach was cut short */
 	bool		is_readable;	/* false: a bound that the axis cannot hold */
 	PartBound	bound;			/* for LIST: lowest value, highest value + 1 */
+	bool		has_null;		/* LIST: it takes NULL, besides its values */
 	int			nvalues;		/* LIST: its values, ascending */
 	int64	   *values;
 	double		rows;			/* estimate; -1 when never analyzed */

@@ -131,7 +131,7 @@ report_far_key(PlanWork *work, List *partitions)
 
 /*
  * pm_plan_expired tells whether all that a partition can hold is older than
- * the cutoff.  A LIST partition of NULL holds nothing that has an age.
+ * the cutoff.  A LIST partition that takes NULL can hold what has no age.
  */
 bool
 pm_plan_expired(const PartSet *set, const Partition *partition, int64 cutoff)
@@ -139,7 +139,7 @@ pm_plan_expired(const PartSet *set, const Partition *partition, int64 cutoff)
 	if (partition->is_pending || !partition->is_readable ||
 		partition->bound.upper_open)
 		return false;
-	if (set->key.is_list && partition->nvalues == 0)
+	if (set->key.is_list && (partition->has_null || partition->nvalues == 0))
 		return false;
 	return partition->bound.upper <= cutoff;
 }

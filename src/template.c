@@ -6,7 +6,7 @@
  *
  * The second half of looking, needed only when a plan has steps (or when
  * somebody asks how a set is doing).  Reads only, and reads rows of the default
- * partition as the owner of the set.
+ * partition as its owner.
  *
  *-------------------------------------------------------------------------
  */
@@ -190,7 +190,7 @@ count_default_rows(const PmLook *look, const char *condition, int64 limit)
 	bool		isnull;
 	int64		result;
 
-	pm_spi_begin(&spi, look->set->owner);
+	pm_spi_begin(&spi, look->dflt->owner);
 	pm_spi_select(psprintf("SELECT count(*) FROM (SELECT FROM %s%s WHERE %s LIMIT " INT64_FORMAT ") x",
 						   look->dflt->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
 						   quote_qualified_identifier(look->dflt->schema, look->dflt->name),
@@ -251,7 +251,18 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 			continue;
 		step->move_rows = count_default_rows(look, pm_catalog_key_test(look->set, &step->bound),
 											 Max(COUNT_LIMIT, pm_move_rows + (int64) 1));
-		if (step->move_rows <= pm_move_rows || step->blocked)
+		if (step->move_rows == 0 || step->blocked)
+			continue;
+		if (look->dflt->owner != look->set->owner)
+		{
+			/* its owner's policies would run as the owner of the set */
+			step->blocked_code = ERRCODE_INSUFFICIENT_PRIVILEGE;
+			step->blocked = psprintf("default partition %s holds rows of the range of %s, and does not belong to the owner of the table",
+									 quote_qualified_identifier(look->dflt->schema, look->dflt->name),
+									 quote_qualified_identifier(look->set->schema, step->name));
+			continue;
+		}
+		if (step->move_rows <= pm_move_rows)
 			continue;
 		step->blocked_code = ERRCODE_CHECK_VIOLATION;
 		step->blocked = psprintf("default partition %s holds %s" INT64_FORMAT " rows of the range of %s, and partmgr.move_rows is %d",

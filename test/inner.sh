@@ -249,7 +249,9 @@ if [ -n "$isolation" ]; then
 		report_regress isolation "${PIPESTATUS[0]}" "$WORK/isolation.log" test/isolation
 	fi
 fi
+# TAP tests wait more than they work, so two go at once; crashes and races go alone
 if [ -n "$tap$long" ]; then
+	[ -n "$long" ] || export PROVE_FLAGS=-j2
 	installcheck TAP_TESTS=1 "PROVE_TESTS=$(echo $tap $long)" | tee "$WORK/tap.log"
 	report_prove TAP "${PIPESTATUS[0]}" "$WORK/tap.log"
 fi

@@ -111,7 +111,7 @@ build()
 		rm -rf "$old"
 	fi
 	echo "$edition" >"$new/.partmgr-root"
-	rm -rf "$root"
+	rm -rf --one-file-system "$root"
 	mv "$new" "$root"
 }
 
@@ -126,7 +126,10 @@ mkdir -p "$roots"
 exec 9>"$roots/.lock.$major"
 flock 9
 if [ "$(cat "$root/.partmgr-root" 2>/dev/null)" != "$edition" ]; then
-	umount -q "$root/proc" "$root/dev/shm" 2>/dev/null || true
+	for place in proc dev/shm; do
+		! mountpoint -q "$root/$place" || umount "$root/$place" ||
+			unavailable "$root is out of date, but in use"
+	done
 	build
 fi
 mkdir -p "$root/dev/shm"

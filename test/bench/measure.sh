@@ -238,28 +238,29 @@ case_create()
 	create 'create 1,000 daily + default' '1 day' 1000 true 3 attach
 }
 
-# the fastest ways of case_create
+# only the fastest way of case_create, since each takes a minute
 case_create5000()
 {
-	create 'create 5,000 hourly' '1 hour' 5000 false $((repeat > 2 ? 2 : 1)) attach 'two passes'
+	create 'create 5,000 hourly' '1 hour' 5000 false $((repeat > 2 ? 2 : 1)) attach
 }
 
 # at the default setting one call must not die; later runs make the rest
 case_locks()
 {
-	local first second notice
+	local first second notice nearest
 	start 64
 	copy base m
 	notice=$(PGOPTIONS='' psql -qXAt -d m -c "$(create_call '1 hour' 4995 false)" 2>&1 >/dev/null | head -n 1)
 	first=$(sql m "SELECT count(*) FROM pg_inherits WHERE inhparent = 'public.t'::regclass")
+	nearest=$(sql m "SELECT count(*) FROM list_partitions('public.t') WHERE state IN ('current', 'future')")
 	PGOPTIONS='' psql -qXAt -d m -c "SELECT run_maintenance('public.t')" >/dev/null 2>&1
 	second=$(sql m "SELECT count(*) FROM pg_inherits WHERE inhparent = 'public.t'::regclass")
 	start 1024
 	printf '%-34s %s\n' '5,000 hourly, 64 locks' "made $first, after the next run $second; $notice"
-	if [ "$first" -gt 0 ] && [ "$second" -gt "$first" ] && [[ $notice == NOTICE* ]]; then
-		echo '    must not die, and say so: met'
+	if [ "$nearest" -ge 4 ] && [ "$second" -gt "$first" ] && [[ $notice == NOTICE* ]]; then
+		echo '    must not die, make the nearest, and say so: met'
 	else
-		echo '    must not die, and say so: MISSED'
+		echo '    must not die, make the nearest, and say so: MISSED'
 	fi
 }
 
@@ -372,7 +373,7 @@ case_memory()
 case_look()
 {
 	sets l5000 1 5000
-	for ((r = 0; r < 3 * repeat; r++)); do
+	for ((r = 0; r < repeat; r++)); do
 		sample 'list_partitions, 5,000' partmgr l5000 "SELECT * FROM list_partitions('public.t');"
 		sample 'list_partitions, 5,000' query l5000 file:query_list.sql
 		sample 'show_partitions, 5,000' partmgr l5000 "SELECT * FROM show_partitions('public.t');"

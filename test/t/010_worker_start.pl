@@ -61,7 +61,7 @@ ok( $node->poll_query_until('a',
 		  . " 'a:waiting b:waiting c:waiting postgres:no extension' FROM worker_status()"),
 	'worker_status lists all databases but templates');
 is( $node->safe_psql('a',
-		"SELECT bool_and(next_due < now() + interval '5 s') FROM worker_status() WHERE state = 'waiting'"),
+		"SELECT bool_and(next_due < now() + interval '2 s') FROM worker_status() WHERE state = 'waiting'"),
 	't', 'databases with sets are due within the interval');
 my ($code, $out, $err) = $node->psql('a', <<'SQL');
 CREATE ROLE nobody;

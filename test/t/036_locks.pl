@@ -45,7 +45,7 @@ foreach my $set ('ev', 'wd')
 		COMMIT;}, $set));
 	like($out, qr/^3$/m, "$set: partitions are made while a writer is open");
 	like($out, qr/ShareUpdateExclusiveLock/, "$set: with SHARE UPDATE EXCLUSIVE on the parent");
-	unlike($out, qr/,ExclusiveLock|^ExclusiveLock|AccessExclusiveLock|ShareRowExclusiveLock|ShareLock/m, "$set: and nothing stronger");
+	unlike($out, qr/\b(?:AccessExclusive|Exclusive|ShareRowExclusive|Share)Lock/, "$set: and nothing stronger");
 }
 
 # by the worker
@@ -105,7 +105,7 @@ SQL
 my $script = PostgreSQL::Test::Utils::tempdir() . '/fire.sql';
 PostgreSQL::Test::Utils::append_to_file($script, <<'SQL');
 INSERT INTO fire (at) VALUES (now() + random() * interval '20 hours');
-UPDATE fire SET at = at + random() * interval '3 hours' WHERE id = (SELECT last_value FROM ids) - 5;
+UPDATE fire SET at = at + random() * interval '3 hours' WHERE id = currval('ids');
 SQL
 my ($in, $bench_out, $bench_err) = ('', '', '');
 my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', '4', '-t', '400', '-f', $script, '-d', $node->connstr('postgres') ],
@@ -116,8 +116,7 @@ foreach my $premake (4, 7, 10, 13, 16, 19)
 	ok( $node->poll_query_until('postgres', qq{SELECT count(*) FILTER (WHERE state = 'future') >= $premake FROM list_partitions('fire')}),
 		"under fire: $premake partitions ahead");
 }
-$bench->finish;
-is($bench->result, 0, 'under fire: no writer has failed') or diag($bench_err);
+ok($bench->finish, 'under fire: no writer has failed') or diag($bench_err);
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT id) FROM fire'), '1600|1600', 'under fire: each row is there once');
 is( $node->safe_psql('postgres', q{SELECT count(*) FROM ONLY fire_default
 		WHERE at < (SELECT max(upper_time) FROM list_partitions('fire'))}),

@@ -1,0 +1,183 @@
+-- The contract: which objects there are, with which signatures, defaults,
+-- rights and comments.  Extension partmgr is in schema partman.
+
+BEGIN;
+SET search_path = public, pg_catalog;
+SELECT * FROM no_plan();
+
+-- ---------- tables ----------
+
+-- column by column: name, type, NOT NULL, default; in this order
+CREATE FUNCTION columns_of(relation regclass) RETURNS TABLE (col text) LANGUAGE sql AS $$
+	SELECT concat_ws(' ', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'NOT NULL' END,
+		'DEFAULT ' || pg_get_expr(adbin, adrelid))
+	FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+	WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+$$;
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_config')$$, ARRAY[
+	'parent_table regclass NOT NULL',
+	'control text NOT NULL',
+	'partition_interval text NOT NULL',
+	$$partition_type text NOT NULL DEFAULT 'range'::text$$,
+	'premake integer NOT NULL DEFAULT 4',
+	$$automatic_maintenance text NOT NULL DEFAULT 'on'::text$$,
+	'retention text',
+	'retention_schema text',
+	'retention_keep_index boolean NOT NULL DEFAULT true',
+	'retention_keep_table boolean NOT NULL DEFAULT true',
+	$$epoch text NOT NULL DEFAULT 'none'::text$$,
+	'infinite_time_partitions boolean NOT NULL DEFAULT false',
+	'jobmon boolean NOT NULL DEFAULT true',
+	'inherit_privileges boolean DEFAULT false',
+	'ignore_default_data boolean NOT NULL DEFAULT true',
+	'maintenance_order integer',
+	'retention_keep_publication boolean NOT NULL DEFAULT false',
+	'time_zone text',
+	'name_format text',
+	'grid_origin text'], 'columns of part_config');
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_state')$$, ARRAY[
+	'parent_table regclass NOT NULL',
+	'next_run timestamp with time zone NOT NULL',
+	'last_run timestamp with time zone',
+	'last_success timestamp with time zone',
+	'failures integer NOT NULL DEFAULT 0',
+	'last_sqlstate text',
+	'last_error text',
+	'last_error_at timestamp with time zone',
+	'backfill text'], 'columns of part_state');
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_log')$$, ARRAY[
+	'id bigint NOT NULL',
+	'logged_at timestamp with time zone NOT NULL',
+	'parent_table regclass NOT NULL',
+	'action text NOT NULL',
+	'partition_name text',
+	'range text',
+	'row_estimate bigint',
+	'bytes bigint',
+	'sqlstate text',
+	'message text'], 'columns of part_log');
+SELECT col_is_pk('partman', 'part_config', 'parent_table', 'key of part_config');
+SELECT col_is_pk('partman', 'part_state', 'parent_table', 'key of part_state');
+SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WHERE conrelid = 'partman.part_config'::regclass AND contype IN ('c', 'p') ORDER BY conname$$,
+	ARRAY['part_config_automatic_maintenance_check', 'part_config_epoch_check', 'part_config_parent_table_pkey',
+		'part_config_type_check', 'positive_premake_check', 'retention_schema_not_empty_chk'],
+	'constraints of part_config have the names they have in pg_partman');
+
+-- ---------- functions ----------
+
+CREATE FUNCTION signature(p pg_proc) RETURNS text LANGUAGE sql AS $$
+	SELECT format('%s %s(%s)%s %s%s', CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END, p.proname,
+		pg_get_function_arguments(p.oid), ' -> ' || pg_get_function_result(p.oid), p.provolatile, CASE WHEN p.prosecdef THEN ' definer' END)
+$$;
+CREATE TEMP TABLE signatures AS SELECT p.oid, p.proname::text COLLATE "default" AS proname, p.proargtypes[0] = 'regclass'::regtype AS is_regclass, signature(p) AS text
+	FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
+	WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'partmgr');
+SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE ORDER BY text COLLATE "C"$$, ARRAY[
+	'function analyze_partitions(p_parent_table text) -> TABLE(partition_name text, row_estimate bigint, last_analyze timestamp with time zone) v',
+	'function check_default(p_exact_count boolean DEFAULT true, p_ignore_infinity boolean DEFAULT false) -> TABLE(default_table text, count bigint) v',
+	'function config_cleanup(p_parent_table text) -> void v',
+	'function create_future_partitions(p_parent_table text, p_count integer) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
+	'function create_parent(p_parent_table text, p_control text, p_interval text, p_type text DEFAULT ''range''::text, p_epoch text DEFAULT ''none''::text, p_premake integer DEFAULT 4, p_start_partition text DEFAULT NULL::text, p_default_table boolean DEFAULT true, p_automatic_maintenance text DEFAULT ''on''::text, p_constraint_cols text[] DEFAULT NULL::text[], p_template_table text DEFAULT NULL::text, p_jobmon boolean DEFAULT true, p_date_trunc_interval text DEFAULT NULL::text, p_control_not_null boolean DEFAULT true, p_time_encoder text DEFAULT NULL::text, p_time_decoder text DEFAULT NULL::text, p_offset_id bigint DEFAULT 0, p_retention text DEFAULT NULL::text, p_time_zone text DEFAULT NULL::text, p_name_format text DEFAULT NULL::text, p_retention_keep_table boolean DEFAULT true, p_inherit_privileges boolean DEFAULT false) -> boolean v',
+	'function drop_old_partitions(p_parent_table text DEFAULT NULL::text, p_retention text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
+	'function drop_old_partitions(p_parent_table text, p_months integer, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
+	'function list_partitions(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, partition_name regclass, range text, lower_time timestamp with time zone, upper_time timestamp with time zone, lower_id bigint, upper_id bigint, is_default boolean, state text, row_estimate bigint, bytes bigint, last_analyze timestamp with time zone, last_vacuum timestamp with time zone) s',
+	'function maintenance_plan(p_parent_table text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, lock text, row_estimate bigint, bytes bigint, sql text) v',
+	'function part_config_changed() -> trigger v',
+	'function part_config_check() -> trigger v',
+	'function part_config_forget() -> event_trigger v definer',
+	'function partition_gap_fill(p_parent_table text) -> integer v',
+	'function partition_health_summary(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, status text, partitions bigint, row_estimate bigint, bytes bigint, oldest text, newest text, partitions_ahead integer, time_ahead interval, pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint, last_run timestamp with time zone, last_error text, last_sqlstate text, last_error_at timestamp with time zone, next_run timestamp with time zone, problems text[]) s',
+	'function resume_maintenance(p_parent_table text DEFAULT NULL::text) -> bigint v',
+	'function run_maintenance(p_parent_table text DEFAULT NULL::text, p_analyze boolean DEFAULT false, p_jobmon boolean DEFAULT true) -> void v',
+	'function run_partition_maintenance(p_parent_table text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
+	'function show_partition_info(p_child_table text, p_partition_interval text DEFAULT NULL::text, p_parent_table text DEFAULT NULL::text, p_table_exists boolean DEFAULT true, OUT child_start_time timestamp with time zone, OUT child_end_time timestamp with time zone, OUT child_start_id bigint, OUT child_end_id bigint, OUT suffix text) -> record s',
+	'function show_partition_name(p_parent_table text, p_value text, OUT partition_schema text, OUT partition_table text, OUT suffix_timestamp timestamp with time zone, OUT suffix_id bigint, OUT table_exists boolean) -> record s',
+	'function show_partitions(p_parent_table text, p_order text DEFAULT ''ASC''::text, p_include_default boolean DEFAULT false) -> TABLE(partition_schemaname text, partition_tablename text) s',
+	'function wake_worker() -> void v',
+	'function worker_status(OUT datid oid, OUT datname text, OUT state text, OUT next_due timestamp with time zone, OUT pid integer) -> SETOF record v',
+	'procedure run_maintenance_proc(IN p_wait integer DEFAULT 0, IN p_analyze boolean DEFAULT false, IN p_jobmon boolean DEFAULT true) v'
+	], 'functions, with table arguments as text');
+-- each of them as regclass too, alike but for the default of that argument
+SELECT set_eq($$SELECT proname::text, count(*) FROM signatures WHERE is_regclass AND proname <> 'regclass_eq_text' GROUP BY proname$$,
+	$$SELECT proname::text, count(*) FROM signatures WHERE text ~ '\(p_(parent|child)_table text' GROUP BY proname$$,
+	'each function exists with table arguments as regclass, too');
+SELECT is_empty($$SELECT t.text FROM signatures t WHERE is_regclass IS FALSE AND text ~ '\(p_(parent|child)_table text' AND NOT EXISTS (
+	SELECT FROM signatures r WHERE r.is_regclass AND r.proname = t.proname AND r.text IN (
+		regexp_replace(t.text, '(\(p_\w+) text( DEFAULT NULL::text)?', '\1 regclass'),
+		t.text))$$, 'and with the same other arguments, results and volatility');
+
+-- ---------- rights ----------
+
+SELECT is_empty($$SELECT s.text FROM signatures s WHERE NOT has_function_privilege('public', s.oid, 'EXECUTE')
+	AND s.proname NOT IN ('worker_status', 'wake_worker', 'part_config_check', 'part_config_changed', 'part_config_forget')$$,
+	'everybody may call the functions');
+SELECT ok(NOT has_function_privilege('public', 'partman.worker_status()', 'EXECUTE'), 'but worker_status');
+SELECT ok(has_function_privilege('pg_monitor', 'partman.worker_status()', 'EXECUTE'), 'which is for pg_monitor');
+SELECT ok(NOT has_function_privilege('public', 'partman.wake_worker()', 'EXECUTE'), 'and wake_worker');
+SELECT results_eq($$SELECT relname::text COLLATE "default", has_table_privilege('public', oid, 'SELECT'), has_table_privilege('public', oid, 'INSERT'),
+		has_table_privilege('public', oid, 'UPDATE'), has_table_privilege('public', oid, 'DELETE'), has_table_privilege('public', oid, 'TRUNCATE'),
+		relrowsecurity FROM pg_class WHERE relnamespace = 'partman'::regnamespace AND relkind = 'r' ORDER BY relname$$,
+	$$VALUES ('part_config', true, false, false, false, false, true), ('part_log', true, false, false, false, false, true),
+		('part_state', true, false, false, false, false, true)$$, 'tables are for reading, under row security');
+SELECT results_eq($$SELECT attname::text COLLATE "default" FROM pg_attribute WHERE attrelid = 'partman.part_config'::regclass AND attnum > 0
+	AND NOT has_column_privilege('public', attrelid, attnum, 'UPDATE') ORDER BY attnum$$,
+	ARRAY['parent_table', 'control', 'partition_type', 'epoch'], 'all columns of part_config can be updated but those that make the set');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute WHERE attrelid IN ('partman.part_state'::regclass, 'partman.part_log'::regclass)
+	AND attnum > 0 AND has_column_privilege('public', attrelid, attnum, 'UPDATE, INSERT')$$, 'nobody writes part_state and part_log');
+SELECT policies_are('partman', 'part_config', ARRAY['read_own', 'change_own'], 'policies of part_config');
+SELECT policies_are('partman', 'part_state', ARRAY['read_own'], 'policies of part_state');
+SELECT policies_are('partman', 'part_log', ARRAY['read_own'], 'policies of part_log');
+SELECT is_empty($$SELECT text FROM signatures s JOIN pg_proc p USING (oid) WHERE p.prosecdef AND NOT p.proconfig @> '{"search_path=pg_catalog, pg_temp"}'$$,
+	'no SECURITY DEFINER function without a search_path');
+
+-- ---------- comments, dumps ----------
+
+SELECT is_empty($$SELECT pg_describe_object(classid, objid, objsubid) FROM pg_depend
+	WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'partmgr')
+	AND classid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+	AND obj_description(objid, classid::regclass::name) IS NULL$$, 'functions have comments');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'partman'::regnamespace AND relkind IN ('r', 'v')
+	AND obj_description(oid, 'pg_class') IS NULL$$, 'tables and views have comments');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+	WHERE relnamespace = 'partman'::regnamespace AND relkind = 'r' AND attnum > 0 AND NOT attisdropped
+	AND col_description(attrelid, attnum) IS NULL$$, 'columns have comments');
+SELECT is_empty($$SELECT classid::regclass, objid FROM pg_depend
+	WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'partmgr')
+	AND classid = 'pg_class'::regclass AND objid::regclass::text !~ '^partman\.(part_config|part_state|part_log|partition_metadata|part_log_id_seq)$'$$,
+	'no other relations');
+SELECT results_eq($$SELECT e::regclass::text, extcondition[1] COLLATE "default" FROM pg_extension, unnest(extconfig) e WHERE extname = 'partmgr'$$,
+	$$VALUES ('partman.part_config', 'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)')$$, 'part_config is dumped, without what is gone');
+SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'partmgr'), '1.0', 'version');
+SELECT ok(NOT (SELECT extrelocatable FROM pg_extension WHERE extname = 'partmgr'), 'the schema is chosen once');
+
+-- ---------- settings ----------
+
+SELECT results_eq($$SELECT name, setting, unit, vartype, context FROM pg_settings WHERE name LIKE 'partmgr.%' AND name <> 'partmgr.failpoints' ORDER BY name$$,
+	$$VALUES ('partmgr.enabled', 'on', NULL, 'bool', 'sighup'), ('partmgr.interval', '60', 's', 'integer', 'sighup'),
+		('partmgr.lock_timeout', '100', 'ms', 'integer', 'superuser'), ('partmgr.log_days', '90', NULL, 'integer', 'sighup'),
+		('partmgr.max_create', '1000', NULL, 'integer', 'superuser'), ('partmgr.max_workers', '2', NULL, 'integer', 'sighup'),
+		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser')$$, 'settings') FROM partman.run_maintenance();
+SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'partmgr.%' AND short_desc !~ '^[A-Z].*\.$'$$, 'settings have descriptions');
+
+-- ---------- as pg_partman's users call it ----------
+
+CREATE TABLE public.events (id bigint NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (at);
+SELECT ok(partman.create_parent('public.events', 'at', '1 day'), 'create_parent by position');
+CREATE TABLE public.ids (id bigint NOT NULL) PARTITION BY RANGE (id);
+SELECT ok(partman.create_parent(p_parent_table := 'public.ids', p_control := 'id', p_interval := '10', p_type := 'range', p_epoch := 'none',
+	p_premake := 4, p_start_partition := NULL, p_default_table := true, p_automatic_maintenance := 'on', p_constraint_cols := NULL,
+	p_template_table := NULL, p_jobmon := true, p_date_trunc_interval := NULL, p_control_not_null := true, p_time_encoder := NULL,
+	p_time_decoder := NULL, p_offset_id := 0), 'create_parent by name');
+SELECT lives_ok($$UPDATE partman.part_config SET premake = 6, retention = '30 days' WHERE parent_table = 'public.events'$$, 'UPDATE part_config');
+SELECT lives_ok($$SELECT partman.run_maintenance()$$, 'run_maintenance()');
+SELECT lives_ok($$SELECT partman.run_maintenance('public.events', false, true)$$, 'run_maintenance(table, analyze, jobmon)');
+SELECT lives_ok($$SELECT partman.run_maintenance(p_analyze := true, p_jobmon := false)$$, 'run_maintenance with names');
+SELECT has_table('public', 'events_default', 'the default has pg_partman''s name');
+SELECT has_table('public', 'ids_p20', 'an id partition has pg_partman''s name');
+SELECT has_table('public', 'events_p' || to_char(CURRENT_TIMESTAMP, 'YYYYMMDD'), 'a day has pg_partman''s name');
+SELECT is((SELECT count(*)::int FROM partman.show_partitions('public.events')), 4 + 1 + 6, 'show_partitions: premake before, the current, six ahead');
+SELECT is(partman.partition_gap_fill('public.ids'), 0, 'partition_gap_fill');
+SELECT lives_ok($$SELECT partman.config_cleanup('public.ids')$$, 'config_cleanup');
+
+SELECT * FROM finish();
+ROLLBACK;
