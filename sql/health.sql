@@ -64,12 +64,12 @@ UPDATE part_state SET failures = 0, last_sqlstate = NULL, last_error = NULL, las
 -- or it cannot even be looked into
 CREATE ROLE health_owner;
 GRANT USAGE, CREATE ON SCHEMA health_test TO health_owner;
-ALTER TABLE ids_p20 OWNER TO health_owner;
-REVOKE SELECT ON ids_p20 FROM health_owner;
+ALTER TABLE ids_p10 OWNER TO health_owner;
+REVOKE SELECT ON ids_p10 FROM health_owner;
 SELECT * FROM health('ids');
 SELECT partition_name, state FROM list_partitions('ids');
-GRANT SELECT ON ids_p20 TO health_owner;
-ALTER TABLE ids_p20 OWNER TO CURRENT_USER;
+GRANT SELECT ON ids_p10 TO health_owner;
+ALTER TABLE ids_p10 OWNER TO CURRENT_USER;
 -- or its configuration makes no sense any more
 ALTER TABLE part_config DISABLE TRIGGER part_config_check;
 UPDATE part_config SET time_zone = 'Europe/Atlantis' WHERE parent_table = 'ev'::regclass;

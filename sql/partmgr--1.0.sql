@@ -93,6 +93,7 @@ CREATE TABLE part_state (
 );
 
 COMMENT ON TABLE part_state IS 'how the maintenance of each set is doing';
+COMMENT ON COLUMN part_state.parent_table IS 'the set';
 COMMENT ON COLUMN part_state.next_run IS 'when the worker looks at the set again';
 COMMENT ON COLUMN part_state.last_run IS 'when it was maintained last, by the worker or by hand';
 COMMENT ON COLUMN part_state.last_success IS 'when that last succeeded';
@@ -162,6 +163,7 @@ SELECT pg_catalog.pg_extension_config_dump('part_config',
 CREATE FUNCTION part_config_check() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'partmgr_config_check' LANGUAGE C;
 COMMENT ON FUNCTION part_config_check() IS 'trigger on part_config: refuses what maintenance could not carry out';
+REVOKE ALL ON FUNCTION part_config_check() FROM PUBLIC;
 CREATE TRIGGER part_config_check BEFORE INSERT OR UPDATE ON part_config
 	FOR EACH ROW EXECUTE FUNCTION part_config_check();
 
@@ -169,6 +171,7 @@ CREATE TRIGGER part_config_check BEFORE INSERT OR UPDATE ON part_config
 CREATE FUNCTION part_config_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'partmgr_config_changed' LANGUAGE C;
 COMMENT ON FUNCTION part_config_changed() IS 'trigger on part_config: makes the set due and wakes the worker';
+REVOKE ALL ON FUNCTION part_config_changed() FROM PUBLIC;
 CREATE TRIGGER part_config_changed AFTER UPDATE ON part_config
 	FOR EACH ROW EXECUTE FUNCTION part_config_changed();
 

@@ -25,6 +25,9 @@
 
 PG_FUNCTION_INFO_V1(partmgr_run_maintenance_proc);
 
+/* a latch cannot be waited for longer than fits an int */
+#define MAX_SLEEP_MS 3600000
+
 /* check_may_commit raises an error if the procedure cannot commit here. */
 static void
 check_may_commit(FunctionCallInfo fcinfo)
@@ -56,7 +59,7 @@ wait_seconds(int seconds)
 			return;
 		(void) WaitLatch(MyLatch,
 						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 rest, wait_event);
+						 Min(rest, MAX_SLEEP_MS), wait_event);
 		ResetLatch(MyLatch);
 	}
 }

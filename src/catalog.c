@@ -26,7 +26,9 @@
 #include "nodes/parsenodes.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -89,10 +91,27 @@ pm_catalog_key(Oid parent, const char *epoch, PartKey *key, char **problem)
 	return false;
 }
 
+/*
+ * round_numeric_end reads a bound that is no int64.  A fraction counts as taken
+ * with the whole numbers around it, what is beyond int64 is an open end.
+ */
+static bool
+round_numeric_end(const PartKey *key, Datum value, bool is_lower,
+				  int64 *pos, int64 *raw, bool *open)
+{
+	Datum		whole = DirectFunctionCall1(is_lower ? numeric_floor : numeric_ceil, value);
+	Datum		zero = NumericGetDatum(int64_to_numeric(0));
+
+	if (pm_key_raw(key, whole, raw))
+		return pm_key_position(key, *raw, true, pos);
+	*open = DatumGetBool(DirectFunctionCall2(numeric_lt, value, zero)) == is_lower;
+	return *open;
+}
+
 /* one end of a RANGE bound; false if the axis cannot hold it */
 static bool
 read_range_end(const PartKey *key, List *datums, bool is_lower,
-			   int64 *pos, int64 *raw, bool *open)
+			   int64 *pos, int64 *raw, bool *open, bool *rounded)
 {
 	PartitionRangeDatum *datum = linitial_node(PartitionRangeDatum, datums);
 	Const	   *value;
@@ -107,6 +126,11 @@ read_range_end(const PartKey *key, List *datums, bool is_lower,
 	value = castNode(Const, datum->value);
 	if (pm_key_raw(key, value->constvalue, raw))
 		return pm_key_position(key, *raw, true, pos);
+	if (key->type == NUMERICOID)
+	{
+		*rounded = true;
+		return round_numeric_end(key, value->constvalue, is_lower, pos, raw, open);
+	}
 
 	/* infinity as a bound is an open end with another name */
 	if ((key->type == TIMESTAMPTZOID || key->type == TIMESTAMPOID) &&
@@ -173,11 +197,18 @@ read_bound(const PartKey *key, char *text, Partition *partition)
 	if (spec->strategy == PARTITION_STRATEGY_LIST)
 		partition->is_readable = read_list(key, spec->listdatums, partition);
 	else
-		partition->is_readable =
-			read_range_end(key, spec->lowerdatums, true, &bound->lower,
-						   &bound->lower_raw, &bound->lower_open) &&
+	{
+		bool		is_known;
+
+		is_known = read_range_end(key, spec->lowerdatums, true, &bound->lower,
+								  &bound->lower_raw, &bound->lower_open,
+								  &partition->is_rounded) &&
 			read_range_end(key, spec->upperdatums, false, &bound->upper,
-						   &bound->upper_raw, &bound->upper_open);
+						   &bound->upper_raw, &bound->upper_open,
+						   &partition->is_rounded);
+		partition->is_readable = is_known && !partition->is_rounded;
+		partition->is_rounded = is_known && partition->is_rounded;
+	}
 }
 
 /* by lower bound; what has none comes first, what cannot be read last */
@@ -186,9 +217,11 @@ compare_partitions(const ListCell *a, const ListCell *b)
 {
 	const Partition *x = lfirst(a);
 	const Partition *y = lfirst(b);
+	bool		x_known = x->is_readable || x->is_rounded;
+	bool		y_known = y->is_readable || y->is_rounded;
 
-	if (x->is_readable != y->is_readable)
-		return x->is_readable ? -1 : 1;
+	if (x_known != y_known)
+		return x_known ? -1 : 1;
 	if (x->bound.lower_open != y->bound.lower_open)
 		return x->bound.lower_open ? -1 : 1;
 	if (x->bound.lower_open || x->bound.lower == y->bound.lower)
@@ -351,7 +384,10 @@ pm_catalog_newest(const PmLook *look, int64 *newest)
 	{
 		Partition  *partition = list_nth(look->partitions, i);
 
-		if (partition->is_readable && !partition->is_pending)
+		/* most that are ahead have no block: not worth a query */
+		if (partition->is_readable && !partition->is_pending &&
+			(partition->relkind != RELKIND_RELATION ||
+			 pm_catalog_blocks(partition->oid) > 0))
 			found = highest_key(look->set, partition, newest);
 	}
 	if (look->dflt && !look->set->ignore_default_data &&

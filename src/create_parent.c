@@ -15,14 +15,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "create_parent.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_attribute.h"
 #include "compat.h"
 
 /* what pg_partman took for intervals up to version 4 */

@@ -171,8 +171,17 @@ create_statements(const PmLook *look, const PmTemplate *tmpl,
 {
 	const PartSet *set = look->set;
 	char	   *name = pstrdup(quote_qualified_identifier(set->schema, step->name));
-	List	   *result = standalone_statements(set, tmpl, name);
+	List	   *result = NIL;
 
+	/*
+	 * Rows may come in for this range now.  A writer that was routed to the default
+	 * before ATTACH and gets its lock after it fails in core; so writers, not
+	 * readers, wait at the parent instead.
+	 */
+	if (step->is_hot)
+		result = add(result, psprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE",
+									  set_name(set)));
+	result = list_concat(result, standalone_statements(set, tmpl, name));
 	if (step->move_rows > 0)
 		result = move_statements(look, tmpl, step, name, result);
 	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
@@ -249,7 +258,8 @@ pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 	const char *with_default = look->dflt ? ", ACCESS EXCLUSIVE on the default partition" : "";
 
 	if (step->kind == STEP_CREATE)
-		return psprintf("SHARE UPDATE EXCLUSIVE on the parent%s%s", with_default,
+		return psprintf("SHARE %s EXCLUSIVE on the parent%s%s",
+						step->is_hot ? "ROW" : "UPDATE", with_default,
 						tmpl->has_outgoing_fk ? ", SHARE ROW EXCLUSIVE on referenced tables" : "");
 	return psprintf("ACCESS EXCLUSIVE on the parent and the partition%s%s", with_default,
 					tmpl->has_incoming_fk ? " and the referencing tables" : "");

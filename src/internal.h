@@ -152,6 +152,7 @@ typedef struct PmTemplate
 	bool		has_outgoing_fk;
 	int			locks_per_partition;
 	bool		default_has_rows;
+	bool		is_published;	/* by name; read only if there is a default */
 } PmTemplate;
 
 extern bool pm_catalog_key(Oid parent, const char *epoch, PartKey *key,
@@ -165,6 +166,7 @@ extern void pm_catalog_check_steps(const PmLook *look, const PmTemplate *tmpl,
 extern int	pm_catalog_lock_budget(const PmTemplate *tmpl);
 extern List *pm_catalog_rights_problems(const PmLook *look);
 extern int64 pm_catalog_bytes(Oid relation);
+extern int64 pm_catalog_blocks(Oid relation);
 extern int64 pm_catalog_default_rows(const PmLook *look);
 extern Oid	pm_catalog_child_index(Oid partition, Oid parent_index);
 extern List *pm_catalog_index_drops(const Partition *partition);
@@ -233,7 +235,6 @@ extern void pm_maintain_all(List *parents, const PmOrder *order,
 extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
 								   PmTemplate **tmpl);
 extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now);
-extern char *pm_run_title(PmWorkerRun *run);
 extern bool pm_run_step(PmWorkerRun *run);
 extern void pm_run_succeeded(PmWorkerRun *run);
 extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);

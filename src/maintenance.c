@@ -30,6 +30,9 @@
 /* creations below this number fit into any lock table */
 #define FEW_CREATIONS 50
 
+/* what is asked for by name has a limit, too: memory, and planning queries */
+#define MAX_UNCAPPED 100000
+
 static const char *
 step_name(const PlanStep *step)
 {
@@ -249,11 +252,28 @@ do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl)
 	return result;
 }
 
+/* is there a creation that cannot be done now? */
+static bool
+has_blocked(const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		PlanStep   *step = lfirst(lc);
+
+		if (step->kind == STEP_CREATE && step->blocked)
+			return true;
+	}
+	return false;
+}
+
 /* remembers from where older partitions are still wanted, or that none are */
 void
 pm_note_backfill(const PartSet *set, const PmOrder *order, const PartPlan *plan)
 {
-	bool		wanted = plan->left_out > 0 && (set->has_backfill || order->has_backfill);
+	bool		wanted = (plan->left_out > 0 || has_blocked(plan)) &&
+		(set->has_backfill || order->has_backfill);
 
 	if (wanted)
 		pm_config_set_backfill(set, true,

@@ -103,6 +103,7 @@ typedef struct Partition
 	bool		is_default;
 	bool		is_pending;		/* a concurrent detach was cut short */
 	bool		is_readable;	/* false: a bound that the axis cannot hold */
+	bool		is_rounded;		/* not readable, but bound takes all it takes */
 	PartBound	bound;			/* for LIST: lowest value, highest value + 1 */
 	bool		has_null;		/* LIST: it takes NULL, besides its values */
 	int			nvalues;		/* LIST: its values, ascending */
@@ -166,6 +167,7 @@ typedef struct PlanStep
 	PmRetire	retire;
 	char	   *reason;
 	int64		move_rows;		/* rows that wait for it in the default */
+	bool		is_hot;			/* rows of its range, or near it, come in now */
 	char	   *blocked;		/* why it cannot be done now, or NULL */
 	int			blocked_code;	/* SQLSTATE of that */
 } PlanStep;

@@ -58,7 +58,7 @@ collect_covers(const PartSet *set, List *partitions, int *ncovers)
 	{
 		const Partition *partition = lfirst(lc);
 
-		if (!partition->is_readable)
+		if (!partition->is_readable && !partition->is_rounded)
 			continue;
 		if (!set->key.is_list)
 			covers[n++] = partition->bound;

@@ -35,11 +35,10 @@ struct PmWorkerRun
 	Oid			parent;
 	TimestampTz now;
 	MemoryContext context;		/* of this struct; survives transactions */
-	char	   *title;
 	int			steps;
 	char	   *last_step;		/* to notice a step that changes nothing */
 	bool		busy;			/* somebody else holds the set */
-	bool		exclusive;		/* the step at work wants ACCESS EXCLUSIVE */
+	bool		exclusive;		/* the step at work has writers, or all, wait */
 	char	   *blocked;		/* first step that cannot be done, or NULL */
 	int			blocked_code;
 };
@@ -54,13 +53,6 @@ pm_run_begin(Oid parent, TimestampTz now)
 	run->now = now;
 	run->context = CurrentMemoryContext;
 	return run;
-}
-
-/* pm_run_title names the set for people, once the first step was tried. */
-char *
-pm_run_title(PmWorkerRun *run)
-{
-	return run->title ? run->title : psprintf("set %u", run->parent);
 }
 
 /*
@@ -169,9 +161,6 @@ pm_run_step(PmWorkerRun *run)
 			pm_config_forget_dangling();
 			return false;
 		}
-		if (!run->title)
-			run->title = MemoryContextStrdup(run->context,
-											 quote_qualified_identifier(set->schema, set->name));
 		if (!set->automatic || !set->is_armed)
 			return false;
 		look = pm_catalog_look(set);
@@ -193,7 +182,7 @@ pm_run_step(PmWorkerRun *run)
 		elog(ERROR, "step \"%s\" of partition %s had no effect",
 			 outcome->step_name, outcome->partition);
 	PM_FAILPOINT("step-before");
-	run->exclusive = step->kind == STEP_RETIRE;
+	run->exclusive = step->kind == STEP_RETIRE || step->is_hot;
 	pm_ddl_apply(look, tmpl, step);
 	pm_log_outcomes(list_make1(outcome));
 	PM_FAILPOINT("step-after");

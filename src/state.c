@@ -81,7 +81,8 @@ pm_config_set_backfill(const PartSet *set, bool has_backfill, int64 backfill)
 
 /*
  * pm_config_due returns the sets that the worker is to maintain now, and in
- * next_due when the next one will be due after them (DT_NOEND: none).
+ * next_due when the next one will be due after them (DT_NOEND: none).  A
+ * partmgr.interval that was shortened counts at once.
  */
 List *
 pm_config_due(TimestampTz at, TimestampTz *next_due)
@@ -93,16 +94,20 @@ pm_config_due(TimestampTz at, TimestampTz *next_due)
 	uint64		rows;
 	List	   *result = NIL;
 	bool		isnull;
+	Oid			types[] = {INTERVALOID};
+	Datum		values[] = {seconds(pm_interval)};
 
 	*next_due = DT_NOEND;
 	if (!pm_extension_find(&ext))
 		return NIL;
 	pm_spi_begin(&spi, ext.owner);
 	rows = pm_spi_select(pm_config_sql(&ext,
-									   "SELECT c.parent_table::oid, s.next_run FROM %c c JOIN %s s USING (parent_table)"
+									   "SELECT c.parent_table::oid,"
+									   " CASE WHEN s.failures = 0 THEN least(s.next_run, s.last_run + $1) ELSE s.next_run END"
+									   " FROM %c c JOIN %s s USING (parent_table)"
 									   " WHERE c.automatic_maintenance = 'on'"
 									   " ORDER BY c.maintenance_order NULLS LAST, s.next_run, c.parent_table::oid"),
-						 0, NULL, NULL, NULL);
+						 1, types, values, NULL);
 	old = MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < rows; i++)
 	{

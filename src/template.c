@@ -158,14 +158,16 @@ pm_catalog_template(const PmLook *look)
 		read_grants(set, tmpl);
 	if (look->dflt)
 	{
+		tmpl->is_published =
+			strings_by_oid("SELECT 'x' FROM pg_publication_rel WHERE prrelid = $1"
+						   " OR prrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1)",
+						   set->parent) != NIL;
 		tmpl->columns =
 			strings_by_oid("SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1"
 						   " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
 						   set->parent);
 		tmpl->default_has_rows = look->dflt->relkind != RELKIND_RELATION ||
-			DatumGetInt64(DirectFunctionCall2(pg_relation_size,
-											  ObjectIdGetDatum(look->dflt->oid),
-											  CStringGetTextDatum("main"))) > 0;
+			pm_catalog_blocks(look->dflt->oid) > 0;
 	}
 	return tmpl;
 }
@@ -249,6 +251,7 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 
 		if (step->kind != STEP_CREATE)
 			continue;
+		step->is_hot = true;
 		step->move_rows = count_default_rows(look, pm_catalog_key_test(look->set, &step->bound),
 											 Max(COUNT_LIMIT, pm_move_rows + (int64) 1));
 		if (step->move_rows == 0 || step->blocked)
@@ -435,6 +438,22 @@ pm_catalog_bytes(Oid relation)
 	fcinfo->args[0].isnull = false;
 	result = pg_total_relation_size(fcinfo);
 	return fcinfo->isnull ? 0 : DatumGetInt64(result);
+}
+
+/* pm_catalog_blocks is the number of blocks of a table's heap; 0 if it is gone. */
+int64
+pm_catalog_blocks(Oid relation)
+{
+	LOCAL_FCINFO(fcinfo, 2);
+	Datum		result;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = ObjectIdGetDatum(relation);
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = CStringGetTextDatum("main");
+	fcinfo->args[1].isnull = false;
+	result = pg_relation_size(fcinfo);
+	return fcinfo->isnull ? 0 : DatumGetInt64(result) / BLCKSZ;
 }
 
 /* pm_catalog_child_index finds a partition's part of a partitioned index. */

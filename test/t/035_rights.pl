@@ -69,6 +69,7 @@ my %calls = (
 	show_partitions => [ "'public.ev'", '42501' ],
 	show_partition_info => [ "'public.ev_default'", '42501' ],
 	show_partition_name => [ "'public.ev', '2026-01-01'", '42501' ],
+	regclass_eq_text => [ "'public.ev', 'public.ev'", 't' ],
 	check_default => [ '', '' ],
 	worker_status => [ '', '42501' ],
 	wake_worker => [ '', '42501' ],
