@@ -27,6 +27,7 @@ extern int	pm_interval;		/* s */
 extern bool pm_enabled;
 extern int	pm_max_workers;
 extern int	pm_lock_timeout;	/* ms */
+extern int	pm_step_timeout;	/* ms; 0: none */
 extern int	pm_max_create;		/* partitions a run may make */
 extern int	pm_move_rows;		/* rows a creation may move out of the default */
 extern int	pm_log_days;

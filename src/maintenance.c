@@ -33,8 +33,9 @@
 /* what is asked for by name has a limit, too: memory, and planning queries */
 #define MAX_UNCAPPED 100000
 
-static const char *
-step_name(const PlanStep *step)
+/* pm_step_name is how a step is called in part_log and in plans. */
+const char *
+pm_step_name(const PlanStep *step)
 {
 	static const char *const retire[] = {"detach", "move", "drop"};
 
@@ -154,7 +155,7 @@ pm_make_outcome(const PmLook *look, PlanStep *step, const char *status)
 
 	outcome->set = look->set;
 	outcome->step = step;
-	outcome->step_name = step_name(step);
+	outcome->step_name = pm_step_name(step);
 	outcome->partition = step_partition(look->set, step);
 	outcome->range = pm_ddl_range(&look->set->key, step->partition, &step->bound);
 	outcome->status = status;
@@ -420,8 +421,10 @@ try_in_turn(const PartSet *set, const PmOrder *order, List **outcomes)
 	PmOrder		part = *order;
 	ErrorData  *edata;
 
+	/* the look at all sets has found steps, or a highest key is to be read */
+	part.lock_first = set->key.axis != AXIS_ID;
 	if (!order->create || !order->retire || order->dry_run || !set->has_retention)
-		return try_maintain(set->parent, order, outcomes);
+		return try_maintain(set->parent, &part, outcomes);
 	part.retire = false;
 	edata = try_maintain(set->parent, &part, outcomes);
 	if (edata)

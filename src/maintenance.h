@@ -17,6 +17,7 @@ extern void pm_log_failure(Oid parent, const char *action, int sqlerrcode,
 						   const char *message);
 extern void pm_note_backfill(const PartSet *set, const PmOrder *order,
 							 const PartPlan *plan);
+extern const char *pm_step_name(const PlanStep *step);
 extern PlanStep *pm_first_step(const PartPlan *plan);
 
 #endif							/* PARTMGR_MAINTENANCE_H */

@@ -28,6 +28,7 @@ int			pm_interval = 60;
 bool		pm_enabled = true;
 int			pm_max_workers = 2;
 int			pm_lock_timeout = 100;
+int			pm_step_timeout = 600000;
 int			pm_max_create = 1000;
 int			pm_move_rows = 10000;
 int			pm_log_days = 90;
@@ -58,6 +59,12 @@ define_worker_settings(void)
 							&pm_max_workers,
 							2, 1, 64,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("partmgr.step_timeout",
+							"Sets how long one step of the worker may take; 0 is no limit.",
+							"The functions of one table must not keep the worker from the others.",
+							&pm_step_timeout,
+							600000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("partmgr.log_days",
 							"Sets how many days the entries of part_log are kept.",
 							NULL,

@@ -15,11 +15,13 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "internal.h"
 #include "maintenance.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "compat.h"
 
@@ -28,6 +30,9 @@
  * are blocked: planning thousands again for each step would be quadratic.
  */
 #define WORKER_CREATIONS 8
+
+/* steps of a run that may fail before it is given up */
+#define MAX_FAILED 10
 
 /* one maintenance by the worker, over several transactions */
 struct PmWorkerRun
@@ -39,7 +44,8 @@ struct PmWorkerRun
 	char	   *last_step;		/* to notice a step that changes nothing */
 	bool		busy;			/* somebody else holds the set */
 	bool		exclusive;		/* the step at work has writers, or all, wait */
-	char	   *blocked;		/* first step that cannot be done, or NULL */
+	List	   *failed;			/* of char *: partitions whose step failed */
+	char	   *blocked;		/* why the first step cannot be done, or NULL */
 	int			blocked_code;
 };
 
@@ -85,6 +91,16 @@ lock_or_postpone(PmWorkerRun *run)
 	return false;
 }
 
+/* keeps why a step was not done, if it is the first one */
+static void
+keep_first(PmWorkerRun *run, int sqlerrcode, const char *message)
+{
+	if (run->blocked)
+		return;
+	run->blocked = MemoryContextStrdup(run->context, message);
+	run->blocked_code = sqlerrcode;
+}
+
 /* keeps the first reason why a step could not be done, for the end of the run */
 static void
 keep_blocked(PmWorkerRun *run, const PmLook *look, const PartPlan *plan)
@@ -96,20 +112,117 @@ keep_blocked(PmWorkerRun *run, const PmLook *look, const PartPlan *plan)
 	{
 		PlanStep   *step = lfirst(lc);
 
-		if (!step->blocked)
+		/* what failed in this run is in the log already */
+		if (!step->blocked || step->blocked == run->blocked)
 			continue;
 		outcomes = lappend(outcomes, pm_make_outcome(look, step, "blocked"));
-		if (run->blocked)
-			continue;
-		run->blocked = MemoryContextStrdup(run->context, step->blocked);
-		run->blocked_code = step->blocked_code;
+		keep_first(run, step->blocked_code, step->blocked);
 	}
 	pm_log_outcomes(outcomes);
 }
 
+/* "other objects depend on it" is of no use without which */
+static const char *
+error_text(const ErrorData *edata)
+{
+	return edata->detail ? psprintf("%s: %s", edata->message, edata->detail) :
+		edata->message;
+}
+
+/* marks the steps that failed before in this run */
+static void
+mark_failed(PmWorkerRun *run, const PmLook *look, PartPlan *plan)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, plan->steps)
+	{
+		PlanStep   *step = lfirst(lc);
+
+		foreach(lc2, run->failed)
+			if (!step->blocked && strcmp(lfirst(lc2), step->name) == 0)
+			{
+				step->blocked = run->blocked;
+				step->blocked_code = run->blocked_code;
+			}
+	}
+}
+
+/*
+ * try_apply carries out a step in a subtransaction and returns the error that
+ * undid it, or NULL.
+ */
+static ErrorData *
+try_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile edata = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		pm_ddl_apply(look, tmpl, step);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return edata;
+}
+
+/* errors that end a run: a lock, a cancel, what cannot happen, or too many */
+static bool
+ends_run(const PmWorkerRun *run, const ErrorData *edata)
+{
+	return list_length(run->failed) >= MAX_FAILED ||
+		edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		edata->sqlerrcode == ERRCODE_INTERNAL_ERROR ||
+		ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
+/*
+ * apply carries out a step; false if it failed.  The error is kept for the end
+ * of the run, and the next step follows: what keeps one partition must not keep
+ * the others.
+ */
+static bool
+apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
+	  const PlanStep *step)
+{
+	ErrorData  *edata = try_apply(look, tmpl, step);
+	MemoryContext old;
+
+	if (edata == NULL)
+		return true;
+	if (ends_run(run, edata))
+		ReThrowError(edata);
+	ereport(LOG,
+			(errcode(edata->sqlerrcode),
+			 errmsg("step \"%s\" of partition set %s failed: %s",
+					pm_step_name(step), pm_qualified_name(run->parent), error_text(edata))));
+	keep_first(run, edata->sqlerrcode, error_text(edata));
+	pm_log_failure(run->parent, "failed", edata->sqlerrcode,
+				   psprintf("%s: %s", step->name, error_text(edata)));
+	old = MemoryContextSwitchTo(run->context);
+	run->failed = lappend(run->failed, pstrdup(step->name));
+	MemoryContextSwitchTo(old);
+	return false;
+}
+
 /* plans the next step of a run, and as few others as possible */
 static PartPlan *
-decide_next(const PmLook *look, PmOrder *order, PmTemplate **tmpl)
+decide_next(PmWorkerRun *run, const PmLook *look, PmOrder *order,
+			PmTemplate **tmpl)
 {
 	PartPlan   *plan;
 
@@ -117,6 +230,7 @@ decide_next(const PmLook *look, PmOrder *order, PmTemplate **tmpl)
 	for (;;)
 	{
 		plan = pm_maintenance_decide(look, order, tmpl);
+		mark_failed(run, look, plan);
 		if (plan->left_out == 0 || order->max_create >= pm_max_create ||
 			pm_first_step(plan) != NULL)
 			return plan;
@@ -164,7 +278,7 @@ pm_run_step(PmWorkerRun *run)
 		if (!set->automatic || !set->is_armed)
 			return false;
 		look = pm_catalog_look(set);
-		plan = decide_next(look, &order, &tmpl);
+		plan = decide_next(run, look, &order, &tmpl);
 		step = pm_first_step(plan);
 		if (step == NULL || locked)
 			break;
@@ -183,8 +297,8 @@ pm_run_step(PmWorkerRun *run)
 			 outcome->step_name, outcome->partition);
 	PM_FAILPOINT("step-before");
 	run->exclusive = step->kind == STEP_RETIRE || step->is_hot;
-	pm_ddl_apply(look, tmpl, step);
-	pm_log_outcomes(list_make1(outcome));
+	if (apply(run, look, tmpl, step))
+		pm_log_outcomes(list_make1(outcome));
 	PM_FAILPOINT("step-after");
 	run->last_step = MemoryContextStrdup(run->context, outcome->partition);
 	run->steps++;
@@ -207,7 +321,7 @@ pm_run_succeeded(PmWorkerRun *run)
 									  run->blocked);
 	else
 		(void) pm_config_note_success(list_make1_oid(run->parent), run->now);
-	if (run->steps > 0)
+	if (run->steps > 0 || run->busy || run->blocked)
 		pm_log_trim(run->now);
 }
 
@@ -225,12 +339,11 @@ pm_run_failed(PmWorkerRun *run, ErrorData *edata)
 	{
 		postpone(run, edata->message);
 		(void) pm_config_note_busy(run->parent, run->now);
+		pm_log_trim(run->now);
 		return;
 	}
 
-	/* "other objects depend on it" is of no use without which */
-	message = edata->detail ? psprintf("%s: %s", edata->message, edata->detail) :
-		edata->message;
+	message = error_text(edata);
 	pm_log_failure(run->parent, "failed", edata->sqlerrcode, message);
 	(void) pm_config_note_failure(run->parent, run->now, edata->sqlerrcode, message);
 }

@@ -129,7 +129,8 @@ pm_catalog_template(const PmLook *look)
 	if (select_by_oid(&spi,
 					  "SELECT t.spcname, a.amname, c.relreplident,"
 					  " (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid AND indisreplident),"
-					  " EXISTS (SELECT FROM pg_constraint WHERE confrelid = c.oid AND contype = 'f' AND conrelid <> c.oid),"
+					  " EXISTS (SELECT FROM pg_trigger t JOIN pg_constraint k ON k.oid = t.tgconstraint"
+					  "  WHERE t.tgrelid = c.oid AND k.contype = 'f' AND k.confrelid = c.oid AND k.conrelid <> c.oid),"
 					  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f'),"
 					  " (SELECT count(*)::int4 FROM pg_index WHERE indrelid = c.oid) + CASE WHEN EXISTS"
 					  "  (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attstorage <> 'p')"

@@ -39,6 +39,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker.h"
 
@@ -219,6 +220,9 @@ begin_step(SetRun *set)
 		return false;
 	}
 
+	if (pm_step_timeout > 0)
+		enable_timeout_after(STATEMENT_TIMEOUT, pm_step_timeout);
+
 	/* it may have been renamed since the last step */
 	title = pm_qualified_name(set->parent);
 	set->title = MemoryContextStrdup(set_context, title);
@@ -231,6 +235,7 @@ begin_step(SetRun *set)
 static void
 end_step(void)
 {
+	disable_timeout(STATEMENT_TIMEOUT, false);
 	pm_transaction_end();
 	MemoryContextSwitchTo(set_context);
 }
@@ -290,6 +295,7 @@ guarded(void (*work) (SetRun *), SetRun *set)
 	{
 		/* nothing may interrupt us before the abort is complete */
 		HOLD_INTERRUPTS();
+		disable_timeout(STATEMENT_TIMEOUT, false);
 		errcontext("maintenance of partition set %s", set->title);
 		MemoryContextSwitchTo(set_context);
 		problem = CopyErrorData();

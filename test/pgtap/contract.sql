@@ -156,7 +156,7 @@ SELECT results_eq($$SELECT name, setting, unit, vartype, context FROM pg_setting
 	$$VALUES ('partmgr.enabled', 'on', NULL, 'bool', 'sighup'), ('partmgr.interval', '60', 's', 'integer', 'sighup'),
 		('partmgr.lock_timeout', '100', 'ms', 'integer', 'superuser'), ('partmgr.log_days', '90', NULL, 'integer', 'sighup'),
 		('partmgr.max_create', '1000', NULL, 'integer', 'superuser'), ('partmgr.max_workers', '2', NULL, 'integer', 'sighup'),
-		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser')$$, 'settings') FROM partman.run_maintenance();
+		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser'), ('partmgr.step_timeout', '600000', 'ms', 'integer', 'sighup')$$, 'settings') FROM partman.run_maintenance();
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'partmgr.%' AND short_desc !~ '^[A-Z].*\.$'$$, 'settings have descriptions');
 
 -- ---------- as pg_partman's users call it ----------

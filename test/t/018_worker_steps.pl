@@ -1,0 +1,55 @@
+# What keeps one partition keeps no other: a step that fails, and a step that
+# does not end.
+
+use strict;
+use warnings;
+
+use Partmgr;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('main', conf => <<'CONF');
+partmgr.interval = '1s'
+partmgr.step_timeout = '1s'
+CONF
+$node->safe_psql('postgres', 'CREATE EXTENSION partmgr');
+
+# a view stands on the oldest of four expired partitions
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE ev (id int NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('ev', 'id', '10', p_premake => 5, p_default_table => false, p_automatic_maintenance => 'off');
+CREATE VIEW looks AS SELECT * FROM ev_p0;
+INSERT INTO ev VALUES (5), (45);
+UPDATE part_config SET retention = '10', retention_keep_table = false, automatic_maintenance = 'on';
+SQL
+ok( $node->poll_query_until('postgres', q{SELECT array_agg(partition_tablename ORDER BY 1)::text LIKE '{ev_p0,ev_p30,ev_p40,%' FROM show_partitions('ev')}),
+	'the others are retired');
+ok( $node->poll_query_until('postgres', q{SELECT last_sqlstate = '2BP01' AND last_error LIKE '%view looks%' FROM part_state}),
+	'what depends on the first is recorded');
+$node->safe_psql('postgres', 'DROP VIEW looks');
+ok( $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM show_partitions('ev') WHERE partition_tablename = 'ev_p0'}),
+	'it heals');
+ok($node->poll_query_until('postgres', 'SELECT failures = 0 FROM part_state'), 'the failure is forgotten');
+
+# a function of one table sleeps in the worker; another set goes on
+$node->safe_psql('postgres', <<'SQL');
+CREATE FUNCTION slow(int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_setting('application_name') LIKE 'partmgr%' THEN
+		PERFORM pg_sleep(600);
+	END IF;
+	RETURN true;
+END $$;
+CREATE TABLE slow (id int NOT NULL CHECK (public.slow(id))) PARTITION BY RANGE (id);
+SELECT create_parent('slow', 'id', '10', p_premake => 1);
+INSERT INTO slow VALUES (25);
+UPDATE part_config SET ignore_default_data = false WHERE parent_table = 'slow';
+SQL
+ok( $node->poll_query_until('postgres', q{SELECT last_sqlstate = '57014' FROM part_state WHERE parent_table = 'slow'}),
+	'a step that does not end is cancelled');
+$node->safe_psql('postgres', q{UPDATE part_config SET premake = 8 WHERE parent_table = 'ev'});
+ok( $node->poll_query_until('postgres', q{SELECT partitions_ahead >= 8 FROM partition_health_summary('ev')}),
+	'the other set is maintained');
+
+$node->stop;
+done_testing();
