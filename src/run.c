@@ -208,8 +208,10 @@ apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
 		ReThrowError(edata);
 	ereport(LOG,
 			(errcode(edata->sqlerrcode),
-			 errmsg("step \"%s\" of partition set %s failed: %s",
-					pm_step_name(step), pm_qualified_name(run->parent), error_text(edata))));
+			 errmsg("step \"%s\" of partition \"%s\" failed: %s",
+					pm_step_name(step), step->name, error_text(edata)),
+			 errcontext("maintenance of partition set %s",
+						pm_qualified_name(run->parent))));
 	keep_first(run, edata->sqlerrcode, error_text(edata));
 	pm_log_failure(run->parent, "failed", edata->sqlerrcode,
 				   psprintf("%s: %s", step->name, error_text(edata)));
