@@ -306,7 +306,7 @@ pm_catalog_look_many(List *sets)
 
 	values[0] = pm_config_oids(oids);
 	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select("SELECT i.inhparent, i.inhrelid, n.nspname, c.relname, c.relowner,"
+	rows = pm_spi_select_for(n, "SELECT i.inhparent, i.inhrelid, n.nspname, c.relname, c.relowner,"
 						 " c.relkind, c.reltuples, i.inhdetachpending, c.relpartbound"
 						 " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
 						 " JOIN pg_namespace n ON n.oid = c.relnamespace"

@@ -284,7 +284,7 @@ pm_config_read(List *parents)
 		return NIL;
 	values[0] = pm_config_oids(parents);
 	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select(pm_config_sql(&ext,
+	rows = pm_spi_select_for(list_length(parents), pm_config_sql(&ext,
 									   "SELECT " SET_COLUMNS " FROM %c c"
 									   " JOIN pg_class r ON r.oid = c.parent_table"
 									   " JOIN pg_namespace n ON n.oid = r.relnamespace"
@@ -333,7 +333,7 @@ pm_config_exists(Oid parent)
 	Datum		values[] = {ObjectIdGetDatum(parent)};
 
 	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select(pm_config_sql(&ext, "SELECT FROM %c WHERE parent_table = $1::regclass"),
+	rows = pm_spi_select_kept(pm_config_sql(&ext, "SELECT FROM %c WHERE parent_table = $1::regclass"),
 						 1, types, values, NULL);
 	pm_spi_end(&spi);
 	return rows > 0;

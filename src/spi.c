@@ -100,6 +100,80 @@ pm_spi_select(const char *sql, int nargs, Oid *types, Datum *values,
 	return SPI_processed;
 }
 
+/* one statement whose plan is kept for the session */
+typedef struct KeptPlan
+{
+	char	   *sql;
+	SPIPlanPtr	plan;
+} KeptPlan;
+
+/* more than we have such statements; beyond that none is kept */
+#define MAX_KEPT 64
+
+static KeptPlan kept_plans[MAX_KEPT];
+static int	nkept = 0;
+
+/*
+ * kept_plan returns the generic plan of a statement, made when it was first
+ * used; NULL if there is no place for another one.
+ */
+static SPIPlanPtr
+kept_plan(const char *sql, int nargs, Oid *types)
+{
+	SPIPlanPtr	plan;
+	char	   *copy;
+
+	for (int i = 0; i < nkept; i++)
+		if (strcmp(kept_plans[i].sql, sql) == 0)
+			return kept_plans[i].plan;
+	if (nkept == MAX_KEPT)
+		return NULL;
+	plan = SPI_prepare_cursor(sql, nargs, types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "unexpected SPI result %s for \"%s\"",
+			 SPI_result_code_string(SPI_result), sql);
+	copy = MemoryContextStrdup(TopMemoryContext, sql);
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not keep the plan of \"%s\"", sql);
+	kept_plans[nkept].sql = copy;
+	kept_plans[nkept++].plan = plan;
+	return plan;
+}
+
+/*
+ * pm_spi_select_kept is pm_spi_select for a query about one set, whose text is
+ * always the same: planning it would take longer than running it.
+ */
+uint64
+pm_spi_select_kept(const char *sql, int nargs, Oid *types, Datum *values,
+				   const char *nulls)
+{
+	SPIPlanPtr	plan = kept_plan(sql, nargs, types);
+	int			code;
+
+	if (plan == NULL)
+		return pm_spi_select(sql, nargs, types, values, nulls);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	code = SPI_execute_plan(plan, values, nulls, true, 0);
+	PopActiveSnapshot();
+	check_result(code, sql);
+	return SPI_processed;
+}
+
+/* pm_spi_write_kept is the same for a statement that writes. */
+uint64
+pm_spi_write_kept(const char *sql, int nargs, Oid *types, Datum *values,
+				  const char *nulls)
+{
+	SPIPlanPtr	plan = kept_plan(sql, nargs, types);
+
+	if (plan == NULL)
+		return pm_spi_write(sql, nargs, types, values, nulls);
+	check_result(SPI_execute_plan(plan, values, nulls, false, 0), sql);
+	return SPI_processed;
+}
+
 /* pm_spi_write runs a statement that writes and returns its row count. */
 uint64
 pm_spi_write(const char *sql, int nargs, Oid *types, Datum *values,

@@ -149,7 +149,7 @@ note(List *parents, const char *assignments, TimestampTz now, int nargs,
 		types[3 + i] = argtypes[i];
 		values[3 + i] = args[i];
 	}
-	rows = pm_spi_write(pm_config_sql(&ext,
+	rows = pm_spi_write_for(list_length(parents), pm_config_sql(&ext,
 									  psprintf("UPDATE %%s SET %s WHERE parent_table = ANY"
 											   " (SELECT parent_table FROM %%s WHERE parent_table = ANY ($1)"
 											   " FOR UPDATE SKIP LOCKED)", assignments)),
@@ -232,7 +232,7 @@ pm_config_state(Oid parent, PmState *state)
 
 	memset(state, 0, sizeof(PmState));
 	pm_config_begin(&spi, &ext);
-	if (pm_spi_select(pm_config_sql(&ext,
+	if (pm_spi_select_kept(pm_config_sql(&ext,
 									"SELECT next_run, last_run, last_error_at, failures, last_sqlstate, last_error"
 									" FROM %s WHERE parent_table = $1::regclass"),
 					  1, types, values, NULL) == 1)
@@ -300,7 +300,7 @@ pm_log_write(List *entries)
 		values[i] = text_array(column, nulls, n);
 	}
 	pm_spi_begin(&spi, ext.owner);
-	pm_spi_write(pm_config_sql(&ext,
+	pm_spi_write_kept(pm_config_sql(&ext,
 							   "INSERT INTO %l (logged_at, parent_table, action, partition_name, range,"
 							   " row_estimate, bytes, sqlstate, message)"
 							   " SELECT clock_timestamp(), p::regclass, a, n, r, e::bigint, b::bigint, s, m"

@@ -49,7 +49,7 @@ select_by_oid(PmSpi *spi, const char *sql, Oid oid)
 	Datum		values[] = {ObjectIdGetDatum(oid)};
 
 	pm_config_begin(spi, &ext);
-	return pm_spi_select(sql, 1, types, values, NULL);
+	return pm_spi_select_kept(sql, 1, types, values, NULL);
 }
 
 /* the strings of the first column of such a query */
