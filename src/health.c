@@ -17,11 +17,9 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "health.h"
 #include "plan.h"
 #include "utils/builtins.h"
-#include "utils/resowner.h"
 
 #include "compat.h"
 
@@ -101,40 +99,6 @@ examine(void *arg)
 }
 
 /*
- * try_look calls function in a subtransaction and returns the error it raised,
- * or NULL.  A statement that is cancelled is cancelled as a whole.
- */
-static ErrorData *
-try_look(void (*function) (void *), Examination *exam)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile edata = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		function(exam);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-
-	if (edata != NULL && edata->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		ReThrowError(edata);
-	return edata;
-}
-
-/*
  * pm_health_anchor finds the point from which a set is seen; false if the
  * owner of the set cannot read its highest key.
  */
@@ -145,7 +109,7 @@ pm_health_anchor(const PmLook *look, TimestampTz now, PlanPoint *point)
 	bool		done = true;
 
 	if (look->set->key.axis == AXIS_ID)
-		done = try_look(set_anchor, &exam) == NULL;
+		done = pm_attempt(set_anchor, &exam) == NULL;
 	else
 		set_anchor(&exam);
 	*point = exam.point;
@@ -515,7 +479,7 @@ pm_health_of(PmLook *look, TimestampTz now, bool may_see)
 	}
 
 	measure(health, look);
-	edata = try_look(examine, &exam);
+	edata = pm_attempt(examine, &exam);
 	if (edata == NULL)
 		diagnose(health, &exam);
 	else

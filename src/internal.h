@@ -42,6 +42,9 @@ extern void pm_failpoint_define(void);
 #define pm_failpoint_define() ((void) 0)
 #endif
 
+/* ---------- attempt.c ---------- */
+extern ErrorData *pm_attempt(void (*work) (void *arg), void *arg);
+
 /* ---------- spi.c ---------- */
 typedef struct PmSpi
 {

@@ -16,14 +16,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "config.h"
 #include "internal.h"
 #include "maintenance.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "compat.h"
 
@@ -356,6 +353,22 @@ pm_maintain(Oid parent, const PmOrder *order)
 	return outcomes;
 }
 
+/* one call of pm_maintain, for pm_attempt */
+typedef struct MaintainCall
+{
+	Oid			parent;
+	const PmOrder *order;
+	List	   *outcomes;
+} MaintainCall;
+
+static void
+call_maintain(void *arg)
+{
+	MaintainCall *call = arg;
+
+	call->outcomes = pm_maintain(call->parent, call->order);
+}
+
 /*
  * try_maintain is pm_maintain in a subtransaction: on error everything that was
  * done to this set is undone, and what happened is returned.
@@ -363,35 +376,11 @@ pm_maintain(Oid parent, const PmOrder *order)
 static ErrorData *
 try_maintain(Oid parent, const PmOrder *order, List **outcomes)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile edata = NULL;
-	List	   *volatile done = NIL;
+	MaintainCall call = {.parent = parent, .order = order};
+	ErrorData  *edata = pm_attempt(call_maintain, &call);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		done = pm_maintain(parent, order);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-
-	/* a cancelled statement is not one set's trouble */
-	if (edata && (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-				  edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN))
-		ReThrowError(edata);
-	if (outcomes && done)
-		*outcomes = list_concat(*outcomes, done);
+	if (edata == NULL && outcomes)
+		*outcomes = list_concat(*outcomes, call.outcomes);
 	return edata;
 }
 

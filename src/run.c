@@ -15,13 +15,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "internal.h"
 #include "maintenance.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "compat.h"
 
@@ -149,45 +147,29 @@ mark_failed(PmWorkerRun *run, const PmLook *look, PartPlan *plan)
 	}
 }
 
-/*
- * try_apply carries out a step in a subtransaction and returns the error that
- * undid it, or NULL.
- */
-static ErrorData *
-try_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
+/* one call of pm_ddl_apply, for pm_attempt */
+typedef struct ApplyCall
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile edata = NULL;
+	const PmLook *look;
+	const PmTemplate *tmpl;
+	const PlanStep *step;
+} ApplyCall;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		pm_ddl_apply(look, tmpl, step);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	return edata;
+static void
+call_apply(void *arg)
+{
+	ApplyCall  *call = arg;
+
+	pm_ddl_apply(call->look, call->tmpl, call->step);
 }
 
-/* errors that end a run: a lock, a cancel, what cannot happen, or too many */
+/* errors that end a run: a lock, what cannot happen, or too many */
 static bool
 ends_run(const PmWorkerRun *run, const ErrorData *edata)
 {
 	return list_length(run->failed) >= MAX_FAILED ||
 		edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
-		edata->sqlerrcode == ERRCODE_INTERNAL_ERROR ||
-		ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+		edata->sqlerrcode == ERRCODE_INTERNAL_ERROR;
 }
 
 /*
@@ -199,7 +181,8 @@ static bool
 apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
 	  const PlanStep *step)
 {
-	ErrorData  *edata = try_apply(look, tmpl, step);
+	ApplyCall	call = {.look = look, .tmpl = tmpl, .step = step};
+	ErrorData  *edata = pm_attempt(call_apply, &call);
 	MemoryContext old;
 
 	if (edata == NULL)

@@ -1,0 +1,52 @@
+/*-------------------------------------------------------------------------
+ *
+ * attempt.c
+ *		Do something that may fail, and go on.
+ *
+ * The only subtransactions of the project.  What the work has done is undone if
+ * it fails; the error is returned as it was raised, for the caller to record, to
+ * report or to raise again.  Never swallows what ends the statement or us.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "internal.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/*
+ * pm_attempt calls work(arg) in a subtransaction and returns the error that
+ * undid it, in the caller's memory context, or NULL.  A cancelled statement is
+ * cancelled as a whole.
+ */
+ErrorData *
+pm_attempt(void (*work) (void *arg), void *arg)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile edata = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		work(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+
+	if (edata && ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(edata);
+	return edata;
+}
