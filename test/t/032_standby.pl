@@ -11,7 +11,8 @@ use Test::More;
 
 my $primary = new_node('primary',
 	init => { allows_streaming => 1 },
-	conf => "partmgr.enabled = off\n");
+	# asynchronous commits are not yet written when wait_for_catchup looks how far to wait
+	conf => "partmgr.enabled = off\nsynchronous_commit = on\n");
 $primary->safe_psql('postgres', <<'SQL');
 CREATE SCHEMA partman;
 CREATE EXTENSION partmgr SCHEMA partman;
