@@ -11,7 +11,7 @@ use Test::More;
 
 my $primary = new_node('primary',
 	init => { allows_streaming => 1 },
-	conf => "partmgr.interval = '1s'\n");
+	conf => "partmgr.interval = '1s'\nsynchronous_commit = on\n");
 make_extension($primary, 'postgres');
 make_set($primary, 'postgres', 'ev');
 
