@@ -268,6 +268,35 @@ compare_entries(const void *a, const void *b)
 	return x < y ? -1 : x > y ? 1 : 0;
 }
 
+#define PARTITIONS_OF \
+	"SELECT i.inhparent, i.inhrelid, n.nspname, c.relname, c.relowner," \
+	" c.relkind, c.reltuples, i.inhdetachpending, c.relpartbound" \
+	" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid" \
+	" JOIN pg_namespace n ON n.oid = c.relnamespace"
+
+/*
+ * The partitions of one set, with a kept plan.  Comparing with an array would
+ * make that a plan for many sets.
+ */
+static uint64
+select_of_one(Oid parent)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(parent)};
+
+	return pm_spi_select_kept(PARTITIONS_OF " WHERE i.inhparent = $1", 1, types, values, NULL);
+}
+
+/* The partitions of many sets, planned for how many there are. */
+static uint64
+select_of_many(List *parents)
+{
+	Oid			types[] = {OIDARRAYOID};
+	Datum		values[] = {pm_config_oids(parents)};
+
+	return pm_spi_select(PARTITIONS_OF " WHERE i.inhparent = ANY ($1)", 1, types, values, NULL);
+}
+
 /*
  * pm_catalog_look_many returns a PmLook for each of the sets, in their order.
  * A set whose configuration cannot be understood has no partitions here.
@@ -284,8 +313,6 @@ pm_catalog_look_many(List *sets)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext old;
 	uint64		rows;
-	Oid			types[] = {OIDARRAYOID};
-	Datum		values[1];
 	ListCell   *lc;
 
 	foreach(lc, sets)
@@ -304,14 +331,8 @@ pm_catalog_look_many(List *sets)
 		return looks;
 	qsort(entries, n, sizeof(LookEntry), compare_entries);
 
-	values[0] = pm_config_oids(oids);
 	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select_for(n, "SELECT i.inhparent, i.inhrelid, n.nspname, c.relname, c.relowner,"
-						 " c.relkind, c.reltuples, i.inhdetachpending, c.relpartbound"
-						 " FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-						 " JOIN pg_namespace n ON n.oid = c.relnamespace"
-						 " WHERE i.inhparent = ANY ($1)",
-						 1, types, values, NULL);
+	rows = n == 1 ? select_of_one(linitial_oid(oids)) : select_of_many(oids);
 	old = MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < rows; i++)
 	{
