@@ -446,8 +446,8 @@ pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 }
 
 /*
- * pm_ddl_drop_many carries out steps that only DROP, as one statement: hundreds
- * at once are several times faster than one by one.
+ * pm_ddl_drop_many carries out steps that only DROP, as one statement: event
+ * triggers, ours among them, are called once and not for each.
  */
 void
 pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl, List *steps)

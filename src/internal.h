@@ -256,6 +256,5 @@ extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);
 /* ---------- worker ---------- */
 extern void pm_worker_register(void);
 extern void pm_worker_wake(void);
-extern bool pm_worker_running(void);
 
 #endif							/* PARTMGR_INTERNAL_H */

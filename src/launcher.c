@@ -92,13 +92,6 @@ pm_worker_register(void)
 	RegisterBackgroundWorker(&launcher);
 }
 
-/* pm_worker_running tells whether somebody would react to a wake. */
-bool
-pm_worker_running(void)
-{
-	return pm_slot_launcher_alive();
-}
-
 /*
  * list_databases returns the databases that a worker can connect to, templates
  * left out: a worker in one would be in the way of CREATE DATABASE.

@@ -164,20 +164,6 @@ pm_slot_attach_launcher(void)
 	LWLockRelease(pm_slots_lock);
 }
 
-/* pm_slot_launcher_alive tells whether there is a launcher. */
-bool
-pm_slot_launcher_alive(void)
-{
-	bool		alive;
-
-	if (pm_slots == NULL)
-		return false;
-	LWLockAcquire(pm_slots_lock, LW_SHARED);
-	alive = pm_slots->launcher_latch != NULL;
-	LWLockRelease(pm_slots_lock);
-	return alive;
-}
-
 /* qsort and bsearch by OID */
 static int
 compare_databases(const void *a, const void *b)

@@ -427,23 +427,9 @@ pm_catalog_rights_problems(const PmLook *look)
 	return result;
 }
 
-/* pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone. */
-int64
-pm_catalog_bytes(Oid relation)
-{
-	LOCAL_FCINFO(fcinfo, 1);
-	Datum		result;
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = ObjectIdGetDatum(relation);
-	fcinfo->args[0].isnull = false;
-	result = pg_total_relation_size(fcinfo);
-	return fcinfo->isnull ? 0 : DatumGetInt64(result);
-}
-
-/* pm_catalog_blocks is the number of blocks of a table's heap; 0 if it is gone. */
-int64
-pm_catalog_blocks(Oid relation)
+/* calls one of core's size functions; 0 if the relation is gone */
+static int64
+relation_size(PGFunction function, Oid relation)
 {
 	LOCAL_FCINFO(fcinfo, 2);
 	Datum		result;
@@ -451,10 +437,25 @@ pm_catalog_blocks(Oid relation)
 	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = ObjectIdGetDatum(relation);
 	fcinfo->args[0].isnull = false;
+	/* the fork, for those that ask which */
 	fcinfo->args[1].value = CStringGetTextDatum("main");
 	fcinfo->args[1].isnull = false;
-	result = pg_relation_size(fcinfo);
-	return fcinfo->isnull ? 0 : DatumGetInt64(result) / BLCKSZ;
+	result = function(fcinfo);
+	return fcinfo->isnull ? 0 : DatumGetInt64(result);
+}
+
+/* pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone. */
+int64
+pm_catalog_bytes(Oid relation)
+{
+	return relation_size(pg_total_relation_size, relation);
+}
+
+/* pm_catalog_blocks is the number of blocks of a table's heap; 0 if it is gone. */
+int64
+pm_catalog_blocks(Oid relation)
+{
+	return relation_size(pg_relation_size, relation) / BLCKSZ;
 }
 
 /* pm_catalog_child_index finds a partition's part of a partitioned index. */

@@ -6,7 +6,7 @@
  * slot.c and slot_use.c keep the databases in shared memory, launcher.c is the
  * one process that looks at all of them, worker.c is the short-lived process in
  * one database, dbhook.c is the side of ordinary backends.  What the rest of
- * partmgr may call (pm_worker_register, pm_worker_wake, pm_worker_running) is
+ * partmgr may call (pm_worker_register, pm_worker_wake) is
  * in internal.h.
  *
  *-------------------------------------------------------------------------
@@ -85,7 +85,6 @@ typedef struct PmDatabase
 /* ---------- slot.c ---------- */
 extern void pm_slot_request(void);
 extern void pm_slot_attach_launcher(void);
-extern bool pm_slot_launcher_alive(void);
 extern bool pm_slot_sync(PmDatabase *databases, int n, TimestampTz listed_at);
 extern bool pm_slot_choose(TimestampTz now, Oid *dboid, uint32 *start,
 						   TimestampTz *next);
