@@ -43,7 +43,24 @@ CREATE TABLE part_config (
 	retention_keep_publication boolean NOT NULL DEFAULT false,
 	time_zone text,
 	name_format text,
-	grid_origin text
+	grid_origin text,
+	retention_partitions int
+		CONSTRAINT part_config_retention_partitions_check CHECK (retention_partitions >= 1),
+	retention_size text,
+	retention_keep_newest int NOT NULL DEFAULT 0
+		CONSTRAINT part_config_retention_keep_newest_check CHECK (retention_keep_newest >= 0),
+	retention_grace interval
+		CONSTRAINT part_config_retention_grace_check CHECK (retention_grace >= '0'),
+	detach_before_drop boolean NOT NULL DEFAULT false,
+	archive_function text
+		CONSTRAINT part_config_archive_function_check CHECK (archive_function <> ''),
+	abort_after_wait text NOT NULL DEFAULT 'none'
+		CONSTRAINT part_config_abort_after_wait_check CHECK (abort_after_wait IN ('none', 'blockers')),
+	maintenance_window text,
+	CONSTRAINT part_config_grace_drops_check
+		CHECK (retention_grace IS NULL OR NOT retention_keep_table),
+	CONSTRAINT part_config_archive_drops_check
+		CHECK (archive_function IS NULL OR NOT retention_keep_table)
 );
 
 COMMENT ON TABLE part_config IS 'managed partition sets, one row each; change them with UPDATE';
@@ -67,6 +84,14 @@ COMMENT ON COLUMN part_config.retention_keep_publication IS 'true: retired parti
 COMMENT ON COLUMN part_config.time_zone IS 'the time zone in which days, months and names are counted; null on id sets';
 COMMENT ON COLUMN part_config.name_format IS 'name of new partitions, for example {parent}_{YYYY}_{MM}; null: pg_partman''s';
 COMMENT ON COLUMN part_config.grid_origin IS 'a bound from which all others are counted; null: the calendar''s, or 0';
+COMMENT ON COLUMN part_config.retention_partitions IS 'so many partitions up to the current one are kept, older ones are retired; null: any number';
+COMMENT ON COLUMN part_config.retention_size IS 'the oldest partitions are retired while the set is larger than this, for example 500 GB; null: any size';
+COMMENT ON COLUMN part_config.retention_keep_newest IS 'so many partitions up to the current one stay, whatever retention says';
+COMMENT ON COLUMN part_config.retention_grace IS 'retired partitions are detached first, and dropped after this time; null: at once';
+COMMENT ON COLUMN part_config.detach_before_drop IS 'true: SQL calls detach before they drop; the worker always does';
+COMMENT ON COLUMN part_config.archive_function IS 'called before a detached partition is dropped: function(parent regclass, partition regclass, lower text, upper text) returning drop, keep or retry';
+COMMENT ON COLUMN part_config.abort_after_wait IS 'what the worker does when a lock is not to be had: none (come back later), or blockers (cancel them)';
+COMMENT ON COLUMN part_config.maintenance_window IS 'when the worker retires partitions and cares for cold ones, in the set''s time zone, for example Sat,Sun 22:00-04:00; null: at any time';
 
 -- Lets people write WHERE parent_table = 'public.events', as scripts written for
 -- pg_partman do; PostgreSQL itself would read that literal as an OID.  In
@@ -88,6 +113,19 @@ CREATE TABLE part_state (
 	last_sqlstate text,
 	last_error text,
 	last_error_at timestamptz,
+	-- tries of the lock ladder that found the set locked, since when and by whom
+	busy int NOT NULL DEFAULT 0,
+	busy_since timestamptz,
+	blockers text,
+	-- retention and upkeep, which are another worker's
+	next_upkeep timestamptz,
+	upkeep_failures int NOT NULL DEFAULT 0,
+	upkeep_sqlstate text,
+	upkeep_error text,
+	upkeep_error_at timestamptz,
+	upkeep_busy int NOT NULL DEFAULT 0,
+	upkeep_busy_since timestamptz,
+	upkeep_blockers text,
 	-- partitions are wanted from here on, but not all could be made yet
 	backfill text
 );
@@ -101,6 +139,17 @@ COMMENT ON COLUMN part_state.failures IS 'failed runs since then';
 COMMENT ON COLUMN part_state.last_sqlstate IS 'SQLSTATE of the last failure; null after a success';
 COMMENT ON COLUMN part_state.last_error IS 'its message';
 COMMENT ON COLUMN part_state.last_error_at IS 'its time';
+COMMENT ON COLUMN part_state.busy IS 'times in a row that creation found the set locked';
+COMMENT ON COLUMN part_state.busy_since IS 'since when';
+COMMENT ON COLUMN part_state.blockers IS 'who held the locks at the last try';
+COMMENT ON COLUMN part_state.next_upkeep IS 'when the upkeep worker looks at the set; null: there is nothing to do';
+COMMENT ON COLUMN part_state.upkeep_failures IS 'runs of retention and upkeep that failed since the last success';
+COMMENT ON COLUMN part_state.upkeep_sqlstate IS 'SQLSTATE of the last failure of retention or upkeep; null after a success';
+COMMENT ON COLUMN part_state.upkeep_error IS 'its message';
+COMMENT ON COLUMN part_state.upkeep_error_at IS 'its time';
+COMMENT ON COLUMN part_state.upkeep_busy IS 'times in a row that retention or upkeep found the set locked';
+COMMENT ON COLUMN part_state.upkeep_busy_since IS 'since when';
+COMMENT ON COLUMN part_state.upkeep_blockers IS 'who held the locks at the last try';
 COMMENT ON COLUMN part_state.backfill IS 'older partitions are still to be made from this bound on';
 
 -- what was done, when
@@ -113,6 +162,8 @@ CREATE TABLE part_log (
 	range text,
 	row_estimate bigint,
 	bytes bigint,
+	lock text,
+	lock_held interval,
 	sqlstate text,
 	message text
 );
@@ -123,15 +174,73 @@ COMMENT ON TABLE part_log IS 'what maintenance did, failed to do or postponed; k
 COMMENT ON COLUMN part_log.id IS 'order of the entries';
 COMMENT ON COLUMN part_log.logged_at IS 'when';
 COMMENT ON COLUMN part_log.parent_table IS 'the set';
-COMMENT ON COLUMN part_log.action IS 'create, drop, detach, move, failed, blocked or postponed';
+COMMENT ON COLUMN part_log.action IS 'create, detach, finalize, settle, archive, drop, reattach, failed, blocked, postponed, or a kind of upkeep';
 COMMENT ON COLUMN part_log.partition_name IS 'the partition, with its schema';
 COMMENT ON COLUMN part_log.range IS 'its bounds';
 COMMENT ON COLUMN part_log.row_estimate IS 'estimated rows of a retired partition, or rows moved out of the default';
 COMMENT ON COLUMN part_log.bytes IS 'size of a retired partition';
+COMMENT ON COLUMN part_log.lock IS 'the strongest lock on the parent';
+COMMENT ON COLUMN part_log.lock_held IS 'how long it was held';
 COMMENT ON COLUMN part_log.sqlstate IS 'SQLSTATE of a failure';
 COMMENT ON COLUMN part_log.message IS 'the reason, or the error';
 
+-- partitions that were detached, or are about to be: their bounds, which DETACH
+-- erases, and what is to become of them.  Written before the detach.
+CREATE TABLE part_detached (
+	partition regclass PRIMARY KEY,
+	parent_table regclass NOT NULL,
+	range text NOT NULL,
+	-- the bounds in the key's own numbers; null: open
+	lower_raw bigint,
+	upper_raw bigint,
+	reason text NOT NULL,
+	marked_at timestamptz NOT NULL,
+	drop_after timestamptz,
+	-- what follows the detach is done: indexes, publications, schema
+	is_settled boolean NOT NULL DEFAULT false,
+	verdict text,
+	retry_after timestamptz
+);
+CREATE INDEX part_detached_parent_table_idx ON part_detached (parent_table);
+
+COMMENT ON TABLE part_detached IS 'partitions that retention has detached, or is detaching';
+COMMENT ON COLUMN part_detached.partition IS 'the partition';
+COMMENT ON COLUMN part_detached.parent_table IS 'the set it belonged to';
+COMMENT ON COLUMN part_detached.range IS 'its bounds, as ATTACH PARTITION takes them';
+COMMENT ON COLUMN part_detached.lower_raw IS 'its lower bound as the key''s number';
+COMMENT ON COLUMN part_detached.upper_raw IS 'its upper bound as the key''s number';
+COMMENT ON COLUMN part_detached.reason IS 'why it was retired: age, count, size or asked';
+COMMENT ON COLUMN part_detached.marked_at IS 'when';
+COMMENT ON COLUMN part_detached.drop_after IS 'when the grace ends; null: it is kept';
+COMMENT ON COLUMN part_detached.is_settled IS 'indexes, publications and schema are as the configuration says';
+COMMENT ON COLUMN part_detached.verdict IS 'what the archive function has said: drop, keep or retry';
+COMMENT ON COLUMN part_detached.retry_after IS 'the archive function is not called before';
+
+-- legal holds: what overlaps them is not retired and not dropped
+CREATE TABLE part_hold (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	parent_table regclass NOT NULL,
+	-- positions as text, as part_config has them; null: open
+	lower text,
+	upper text,
+	reason text NOT NULL,
+	held_by text NOT NULL,
+	held_at timestamptz NOT NULL
+);
+CREATE INDEX part_hold_parent_table_idx ON part_hold (parent_table);
+
+COMMENT ON TABLE part_hold IS 'ranges that must not be retired or dropped, whatever retention says';
+COMMENT ON COLUMN part_hold.id IS 'what release_hold() takes';
+COMMENT ON COLUMN part_hold.parent_table IS 'the set';
+COMMENT ON COLUMN part_hold.lower IS 'from here on; null: from the beginning';
+COMMENT ON COLUMN part_hold.upper IS 'up to, but not including; null: to the end';
+COMMENT ON COLUMN part_hold.reason IS 'why';
+COMMENT ON COLUMN part_hold.held_by IS 'the role that called hold_partition()';
+COMMENT ON COLUMN part_hold.held_at IS 'when';
+
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_detached ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_hold ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_state ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_log ENABLE ROW LEVEL SECURITY;
 
@@ -147,17 +256,32 @@ CREATE POLICY read_own ON part_log FOR SELECT
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
 		   OR pg_has_role('pg_monitor', 'USAGE'));
 
-REVOKE ALL ON part_config, part_state, part_log FROM PUBLIC;
-GRANT SELECT ON part_config, part_state, part_log TO PUBLIC;
+CREATE POLICY read_own ON part_detached FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+CREATE POLICY read_own ON part_hold FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+
+REVOKE ALL ON part_config, part_state, part_log, part_detached, part_hold FROM PUBLIC;
+GRANT SELECT ON part_config, part_state, part_log, part_detached, part_hold TO PUBLIC;
 GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
 	retention_schema, retention_keep_index, retention_keep_table,
 	infinite_time_partitions, jobmon, inherit_privileges, ignore_default_data,
 	maintenance_order, retention_keep_publication, time_zone, name_format,
-	grid_origin) ON part_config TO PUBLIC;
+	grid_origin, retention_partitions, retention_size, retention_keep_newest,
+	retention_grace, detach_before_drop, archive_function, abort_after_wait,
+	maintenance_window) ON part_config TO PUBLIC;
 
 -- state and log are not dumped: a restored set is recognized by its absence
 SELECT pg_catalog.pg_extension_config_dump('part_config',
 	'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('part_detached',
+	'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)'
+	' AND partition IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('part_hold',
+	'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump(pg_catalog.pg_get_serial_sequence('part_hold', 'id'), '');
 
 -- refuses configurations that make no sense
 CREATE FUNCTION part_config_check() RETURNS trigger
@@ -186,6 +310,14 @@ BEGIN
 	IF FOUND THEN
 		DELETE FROM @extschema@.part_state s WHERE NOT EXISTS
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = s.parent_table);
+		DELETE FROM @extschema@.part_hold h WHERE NOT EXISTS
+			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = h.parent_table);
+		DELETE FROM @extschema@.part_detached d WHERE NOT EXISTS
+			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = d.parent_table);
+	END IF;
+	IF EXISTS (SELECT FROM @extschema@.part_detached) THEN
+		DELETE FROM @extschema@.part_detached WHERE partition IN
+			(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table');
 	END IF;
 END
 $$;

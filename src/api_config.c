@@ -341,6 +341,8 @@ read_config_text(const ConfigRow *row, PmConfigText *text)
 	text->time_zone = row_text(row, "time_zone");
 	text->name_format = row_text(row, "name_format");
 	text->origin = row_text(row, "grid_origin");
+	text->retention_size = row_text(row, "retention_size");
+	text->window = row_text(row, "maintenance_window");
 }
 
 /*

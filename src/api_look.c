@@ -183,8 +183,6 @@ typedef struct ListSet
 	const PartSet *set;
 	bool		is_placed;		/* there is a point to compare with */
 	PlanPoint	point;
-	bool		has_cutoff;
-	int64		cutoff;
 } ListSet;
 
 /* partition_state places a partition in its life; NULL if that is not known. */
@@ -194,8 +192,6 @@ partition_state(const ListSet *list, const Partition *partition)
 	const PartBound *bound = &partition->bound;
 	int64		anchor = list->point.anchor;
 
-	if (partition->is_default)
-		return "default";
 	if (partition->is_pending)
 		return "pending detach";
 	if (!partition->is_readable)
@@ -204,8 +200,7 @@ partition_state(const ListSet *list, const Partition *partition)
 		return NULL;
 	if (!list->point.has_anchor)
 		return "future";
-	if (list->has_cutoff &&
-		pm_plan_expired(list->set, partition, list->cutoff))
+	if (partition->is_expired)
 		return "expired";
 	if (!bound->upper_open && bound->upper <= anchor)
 		return "past";
@@ -242,7 +237,7 @@ stat_time(PGFunction function, Oid relation)
 
 static void
 list_partition(FunctionCallInfo fcinfo, const ListSet *list,
-			   const Partition *partition)
+			   const Partition *partition, const char *state)
 {
 	const PartSet *set = list->set;
 	const PartBound *bound = &partition->bound;
@@ -259,7 +254,7 @@ list_partition(FunctionCallInfo fcinfo, const ListSet *list,
 	if (has_bound && !bound->upper_open)
 		put_position(&row, LIST_UPPER_TIME, LIST_UPPER_ID, set, bound->upper);
 	put(&row, LIST_IS_DEFAULT, BoolGetDatum(partition->is_default));
-	put_text(&row, LIST_STATE, partition_state(list, partition));
+	put_text(&row, LIST_STATE, state);
 	put_count(&row, LIST_ROWS, (int64) partition->rows);
 	put(&row, LIST_BYTES, Int64GetDatum(pm_catalog_bytes(oid)));
 	put_time(&row, LIST_LAST_ANALYZE,
@@ -273,7 +268,8 @@ list_partition(FunctionCallInfo fcinfo, const ListSet *list,
 
 /*
  * partmgr_list_partitions(parent) lists the partitions of one set, or all, in
- * the order of their bounds, the default last.
+ * the order of their bounds, the default after them, and last those that are
+ * detached.
  */
 Datum
 partmgr_list_partitions(PG_FUNCTION_ARGS)
@@ -293,13 +289,23 @@ partmgr_list_partitions(PG_FUNCTION_ARGS)
 		if (look->set->problem)
 			continue;
 		list.is_placed = pm_health_anchor(look, now, &list.point);
-		list.has_cutoff = list.is_placed &&
-			pm_plan_cutoff(look->set, look->partitions, &list.point,
-						   &list.cutoff);
+		if (list.is_placed)
+			pm_plan_expire(look->set, look->partitions, &list.point);
 		foreach(lc2, look->partitions)
-			list_partition(fcinfo, &list, lfirst(lc2));
+		{
+			Partition  *partition = lfirst(lc2);
+
+			list_partition(fcinfo, &list, partition, partition_state(&list, partition));
+		}
 		if (look->dflt != NULL)
-			list_partition(fcinfo, &list, look->dflt);
+			list_partition(fcinfo, &list, look->dflt, "default");
+		foreach(lc2, look->set->marks)
+		{
+			PmMark	   *mark = lfirst(lc2);
+
+			if (!mark->is_attached)
+				list_partition(fcinfo, &list, mark->partition, "detached");
+		}
 	}
 	return (Datum) 0;
 }

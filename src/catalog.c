@@ -297,6 +297,24 @@ select_of_many(List *parents)
 	return pm_spi_select(PARTITIONS_OF " WHERE i.inhparent = ANY ($1)", 1, types, values, NULL);
 }
 
+/* sorts the partitions, and adds what only few sets need */
+static void
+complete_look(PmLook *look)
+{
+	ListCell   *lc;
+
+	list_sort(look->partitions, compare_partitions);
+	pm_mark_read(look->set);
+	if (look->set->retention_bytes == 0)
+		return;
+	foreach(lc, look->partitions)
+	{
+		Partition  *partition = lfirst(lc);
+
+		partition->bytes = pm_catalog_bytes(partition->oid);
+	}
+}
+
 /*
  * pm_catalog_look_many returns a PmLook for each of the sets, in their order.
  * A set whose configuration cannot be understood has no partitions here.
@@ -349,7 +367,7 @@ pm_catalog_look_many(List *sets)
 	MemoryContextSwitchTo(old);
 	pm_spi_end(&spi);
 	foreach(lc, looks)
-		list_sort(((PmLook *) lfirst(lc))->partitions, compare_partitions);
+		complete_look(lfirst(lc));
 	return looks;
 }
 

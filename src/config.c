@@ -107,15 +107,32 @@ pm_config_ready(bool *needs_update)
 	return !ext.needs_update;
 }
 
+static const char *
+table_of(char letter)
+{
+	switch (letter)
+	{
+		case 'c':
+			return "part_config";
+		case 's':
+			return "part_state";
+		case 'd':
+			return "part_detached";
+		case 'h':
+			return "part_hold";
+		default:
+			return "part_log";
+	}
+}
+
 /*
- * pm_config_sql replaces %c, %s and %l by the qualified names of part_config,
- * part_state and part_log.
+ * pm_config_sql replaces %c, %s, %l, %d and %h by the qualified names of
+ * part_config, part_state, part_log, part_detached and part_hold.
  */
 char *
 pm_config_sql(const PmExtension *ext, const char *sql)
 {
 	StringInfoData buf;
-	const char *table;
 
 	initStringInfo(&buf);
 	for (; *sql; sql++)
@@ -126,8 +143,8 @@ pm_config_sql(const PmExtension *ext, const char *sql)
 			continue;
 		}
 		sql++;
-		table = *sql == 'c' ? "part_config" : *sql == 's' ? "part_state" : "part_log";
-		appendStringInfoString(&buf, quote_qualified_identifier(ext->schema, table));
+		appendStringInfoString(&buf, quote_qualified_identifier(ext->schema,
+																table_of(*sql)));
 	}
 	return buf.data;
 }
@@ -206,7 +223,44 @@ pm_config_parents(bool automatic_only, bool armed_only)
 	" c.retention, c.retention_schema, c.retention_keep_table," \
 	" c.retention_keep_index, c.retention_keep_publication," \
 	" c.inherit_privileges, c.ignore_default_data, c.time_zone, c.name_format," \
-	" c.grid_origin, s.parent_table IS NOT NULL, s.backfill"
+	" c.grid_origin, s.parent_table IS NOT NULL, s.backfill," \
+	" c.retention_partitions, c.retention_size, c.retention_keep_newest," \
+	" c.retention_grace IS NOT NULL, c.detach_before_drop, c.archive_function," \
+	" c.abort_after_wait = 'blockers', c.maintenance_window," \
+	" EXISTS (SELECT FROM %d d WHERE d.parent_table = c.parent_table)," \
+	" EXISTS (SELECT FROM %h h WHERE h.parent_table = c.parent_table)"
+
+/* int_or_zero returns an int column, 0 for null. */
+static int
+int_or_zero(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = pm_spi_value(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(value);
+}
+
+/* what retention does, besides by which age */
+static void
+read_retirement(PartSet *set, PmConfigText *text, uint64 row)
+{
+	set->retention_partitions = int_or_zero(row, 27);
+	text->retention_size = pm_spi_string(row, 28);
+	set->retention_keep_newest = int_or_zero(row, 29);
+	set->has_grace = pm_spi_bool(row, 30);
+	set->detach_before_drop = pm_spi_bool(row, 31);
+	set->archive_function = pm_spi_string(row, 32);
+	set->cancel_blockers = pm_spi_bool(row, 33);
+	text->window = pm_spi_string(row, 34);
+	set->has_marks = pm_spi_bool(row, 35);
+	set->has_holds = pm_spi_bool(row, 36);
+	if (set->retention_schema)
+		set->retire = RETIRE_MOVE;
+	else if (!set->drops)
+		set->retire = RETIRE_KEEP;
+	else
+		set->retire = set->has_grace || set->archive_function ? RETIRE_LATER : RETIRE_DROP;
+}
 
 /* one row of the query above as a set */
 static PartSet *
@@ -245,8 +299,7 @@ set_from_row(uint64 row)
 	set->automatic = pm_spi_bool(row, 14);
 	text.retention = pm_spi_string(row, 15);
 	set->retention_schema = pm_spi_string(row, 16);
-	set->retire = set->retention_schema ? RETIRE_MOVE :
-		pm_spi_bool(row, 17) ? RETIRE_KEEP : RETIRE_DROP;
+	set->drops = !pm_spi_bool(row, 17);
 	set->retention_keep_index = pm_spi_bool(row, 18);
 	set->retention_keep_publication = pm_spi_bool(row, 19);
 	set->inherit_privileges = pm_spi_bool(row, 20);
@@ -256,6 +309,7 @@ set_from_row(uint64 row)
 	text.origin = pm_spi_string(row, 24);
 	set->is_armed = pm_spi_bool(row, 25);
 	text.backfill = pm_spi_string(row, 26);
+	read_retirement(set, &text, row);
 	set->problem = pm_config_fill(set, &text);
 	set->problem_code = ERRCODE_INVALID_PARAMETER_VALUE;
 	return set;
@@ -390,6 +444,9 @@ pm_config_insert(const PartSet *set, const char *const *columns,
 	pm_spi_end(&spi);
 }
 
+/* the tables whose rows go with a set's row of part_config */
+static const char *const followers[] = {"%s", "%d", "%h"};
+
 /* pm_config_delete forgets a set; false if there was none. */
 bool
 pm_config_delete(Oid parent)
@@ -401,8 +458,10 @@ pm_config_delete(Oid parent)
 	Datum		values[] = {ObjectIdGetDatum(parent)};
 
 	pm_config_begin(&spi, &ext);
-	pm_spi_write(pm_config_sql(&ext, "DELETE FROM %s WHERE parent_table = $1::regclass"),
-				 1, types, values, NULL);
+	for (int i = 0; i < lengthof(followers); i++)
+		pm_spi_write(pm_config_sql(&ext, psprintf("DELETE FROM %s WHERE parent_table = $1::regclass",
+												  followers[i])),
+					 1, types, values, NULL);
 	rows = pm_spi_write(pm_config_sql(&ext, "DELETE FROM %c WHERE parent_table = $1::regclass"),
 						1, types, values, NULL);
 	pm_spi_end(&spi);
@@ -427,9 +486,11 @@ pm_config_forget_dangling(void)
 		pm_spi_write(pm_config_sql(&ext, "DELETE FROM %c c WHERE NOT EXISTS"
 								   " (SELECT FROM pg_class r WHERE r.oid = c.parent_table)"),
 					 0, NULL, NULL, NULL);
-		pm_spi_write(pm_config_sql(&ext, "DELETE FROM %s s WHERE NOT EXISTS"
-								   " (SELECT FROM %c c WHERE c.parent_table = s.parent_table)"),
-					 0, NULL, NULL, NULL);
+		for (int i = 0; i < lengthof(followers); i++)
+			pm_spi_write(pm_config_sql(&ext, psprintf("DELETE FROM %s s WHERE NOT EXISTS"
+													  " (SELECT FROM %%c c WHERE c.parent_table = s.parent_table)",
+													  followers[i])),
+						 0, NULL, NULL, NULL);
 	}
 	pm_spi_end(&spi);
 }

@@ -21,6 +21,8 @@ typedef struct PmConfigText
 	const char *name_format;
 	const char *origin;
 	const char *backfill;
+	const char *retention_size;
+	const char *window;
 } PmConfigText;
 
 extern char *pm_config_fill(PartSet *set, const PmConfigText *text);

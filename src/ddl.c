@@ -1,52 +1,32 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.c
- *		Carry out one step of a plan.
+ *		What carries a step of a plan out: statements, and locks in words.
  *
- * The only file that builds DDL text.  A step becomes a list of statements,
- * and these are both what the plan shows and what is run, so that a dry run
- * cannot differ.  They run as the owner of the set: what they make belongs to
- * the owner, and core's own checks say what the owner may not do.
+ * The only file that builds DDL text (template.c makes parts of it).  A step
+ * becomes a list of statements, and these are both what the plan shows and what
+ * ddl_apply.c runs, so that a dry run cannot differ.
  *
  * A partition is made standalone (LIKE) and attached: ATTACH takes SHARE UPDATE
  * EXCLUSIVE on the parent, where CREATE TABLE ... PARTITION OF would take ACCESS
  * EXCLUSIVE.  Indexes, keys, foreign keys, row triggers and identity come with
  * ATTACH exactly as they would with PARTITION OF.
  *
- * Never uses CASCADE, never drops anything but the partition it was told by
- * OID, and checks under its lock that this is still what the plan was about.
+ * Never uses CASCADE.  Runs nothing itself.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_namespace.h"
 #include "config.h"
+#include "ddl.h"
 #include "internal.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
-
-/* one statement of a step */
-typedef struct Statement
-{
-	char	   *sql;
-	char	   *moved;			/* the rows that sql copies, which are then deleted;
-								 * "table WHERE condition", or NULL */
-} Statement;
 
 static char *
 set_name(const PartSet *set)
@@ -63,7 +43,7 @@ partition_name(const Partition *partition)
 static List *
 add(List *statements, char *sql)
 {
-	Statement  *statement = palloc0(sizeof(Statement));
+	PmStatement *statement = palloc0(sizeof(PmStatement));
 
 	statement->sql = sql;
 	return lappend(statements, statement);
@@ -148,7 +128,7 @@ move_statements(const PmLook *look, const PmTemplate *tmpl,
 	const char *dflt = partition_name(look->dflt);
 	const char *only = look->dflt->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
 	char	   *rows;
-	Statement  *move;
+	PmStatement *move;
 	ListCell   *lc;
 
 	initStringInfo(&columns);
@@ -189,41 +169,106 @@ create_statements(const PmLook *look, const PmTemplate *tmpl,
 								pm_ddl_range(&set->key, NULL, &step->bound)));
 }
 
+/*
+ * pm_ddl_drops_directly tells whether a partition that goes can be dropped while
+ * it is attached: one that foreign keys point at cannot.
+ */
+bool
+pm_ddl_drops_directly(const PartSet *set, const PmTemplate *tmpl,
+					  const PlanStep *step)
+{
+	return step->kind == STEP_RETIRE && step->retire == RETIRE_DROP &&
+		!set->detach_before_drop && !tmpl->has_incoming_fk;
+}
+
+/* what follows the detach of a partition that stays for now */
 static List *
-retire_statements(const PmLook *look, const PmTemplate *tmpl,
-				  const PlanStep *step)
+settle_statements(const PmLook *look, const PlanStep *step, List *result)
 {
 	const PartSet *set = look->set;
 	char	   *name = partition_name(step->partition);
-	List	   *result = NIL;
 	ListCell   *lc;
 
-	/* a partition that foreign keys point at can be dropped only once detached */
-	if (step->retire != RETIRE_DROP || tmpl->has_incoming_fk)
-		result = add(result, psprintf("ALTER TABLE %s DETACH PARTITION %s",
-									  set_name(set), name));
-	if (step->retire == RETIRE_DROP)
-		return add(result, psprintf("DROP TABLE %s", name));
-
+	if (step->retire == RETIRE_LATER || step->retire == RETIRE_DROP)
+		return result;
 	if (!set->retention_keep_index)
 		foreach(lc, pm_catalog_index_drops(step->partition))
 			result = add(result, lfirst(lc));
 	if (!set->retention_keep_publication)
 		foreach(lc, pm_catalog_publications(set, step->partition))
 			result = add(result, lfirst(lc));
-	if (step->retire == RETIRE_MOVE)
+	if (step->retire == RETIRE_MOVE &&
+		strcmp(step->partition->schema, set->retention_schema) != 0)
 		result = add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
 									  quote_identifier(set->retention_schema)));
 	return result;
 }
 
-/* pm_ddl_statements returns what carries a step out, as a list of Statement. */
+/*
+ * Its own foreign keys go first: each of them locks the table that it points
+ * at, and one statement for all would hold those locks together.
+ */
+static List *
+drop_statements(const PlanStep *step, List *result)
+{
+	char	   *name = partition_name(step->partition);
+	ListCell   *lc;
+
+	foreach(lc, pm_catalog_strings("SELECT quote_ident(conname) FROM pg_constraint"
+								   " WHERE conrelid = $1 AND contype = 'f' AND conparentid = 0"
+								   " ORDER BY conname",
+								   step->partition->oid))
+		result = add(result, psprintf("ALTER TABLE %s DROP CONSTRAINT %s", name,
+									  (char *) lfirst(lc)));
+	return add(result, psprintf("DROP TABLE %s", name));
+}
+
+static List *
+detach_statements(const PmLook *look, const PlanStep *step)
+{
+	return add(NIL, psprintf("ALTER TABLE %s DETACH PARTITION %s%s", set_name(look->set),
+							 partition_name(step->partition),
+							 step->kind == STEP_FINALIZE ? " FINALIZE" : ""));
+}
+
+static List *
+retire_statements(const PmLook *look, const PmTemplate *tmpl,
+				  const PlanStep *step)
+{
+	if (pm_ddl_drops_directly(look->set, tmpl, step))
+		return add(NIL, psprintf("DROP TABLE %s", partition_name(step->partition)));
+	if (step->retire == RETIRE_DROP)
+		return add(detach_statements(look, step),
+				   psprintf("DROP TABLE %s", partition_name(step->partition)));
+	return settle_statements(look, step, detach_statements(look, step));
+}
+
+/* pm_ddl_statements returns what carries a step out, as a list of PmStatement. */
 List *
 pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
 				  const PlanStep *step)
 {
-	return step->kind == STEP_CREATE ? create_statements(look, tmpl, step) :
-		retire_statements(look, tmpl, step);
+	switch (step->kind)
+	{
+		case STEP_CREATE:
+			return create_statements(look, tmpl, step);
+		case STEP_FINALIZE:
+			return detach_statements(look, step);
+		case STEP_REATTACH:
+			return add(NIL, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
+									 set_name(look->set), partition_name(step->partition),
+									 step->mark->range));
+		case STEP_RETIRE:
+			return retire_statements(look, tmpl, step);
+		case STEP_SETTLE:
+			return settle_statements(look, step, NIL);
+		case STEP_DROP:
+			return drop_statements(step, NIL);
+		case STEP_ARCHIVE:
+		case STEP_UPKEEP:
+			break;				/* not by statements of ours */
+	}
+	return NIL;
 }
 
 /* pm_ddl_text prints these statements for people to read, and to run. */
@@ -236,7 +281,7 @@ pm_ddl_text(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 	initStringInfo(&buf);
 	foreach(lc, pm_ddl_statements(look, tmpl, step))
 	{
-		Statement  *statement = lfirst(lc);
+		PmStatement *statement = lfirst(lc);
 
 		appendStringInfo(&buf, "%s%s;", buf.len ? "\n" : "", statement->sql);
 		if (statement->moved)
@@ -251,252 +296,111 @@ pm_ddl_text(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 	return buf.data;
 }
 
+/* what a lock means for those who read on a standby */
+static const char *const replayed = "; replayed on standbys";
+
+/* a foreign key without index is checked by reading a whole table */
+static const char *
+reference_scans(const PmTemplate *tmpl)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, tmpl->incoming)
+	{
+		PmReference *reference = lfirst(lc);
+
+		if (!reference->has_index)
+			appendStringInfo(&buf, "; reads all of %s meanwhile, whose foreign key \"%s\" has no index",
+							 reference->table, reference->constraint);
+	}
+	return buf.data;
+}
+
 /* pm_ddl_locks says which locks a step takes and until when they are held. */
 char *
 pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 {
 	const char *with_default = look->dflt ? ", ACCESS EXCLUSIVE on the default partition" : "";
 
-	if (step->kind == STEP_CREATE)
-		return psprintf("SHARE %s EXCLUSIVE on the parent%s%s",
-						step->is_hot ? "ROW" : "UPDATE", with_default,
-						tmpl->has_outgoing_fk ? ", SHARE ROW EXCLUSIVE on referenced tables" : "");
-	return psprintf("ACCESS EXCLUSIVE on the parent and the partition%s%s", with_default,
-					tmpl->has_incoming_fk ? " and the referencing tables" : "");
-}
-
-/*
- * lock_retired locks a partition that is to be retired, and checks under the
- * lock that it is what the plan was about.  Parent, default, partition: the
- * order in which everybody here takes locks.
- */
-static void
-lock_retired(const PmLook *look, const PlanStep *step)
-{
-	const Partition *partition = step->partition;
-	const char *name;
-	Oid			namespace;
-
-	LockRelationOid(look->set->parent, AccessExclusiveLock);
-	if (look->dflt)
-		LockRelationOid(look->dflt->oid, AccessExclusiveLock);
-	LockRelationOid(partition->oid, AccessExclusiveLock);
-
-	name = get_rel_name(partition->oid);
-	namespace = get_rel_namespace(partition->oid);
-	if (name == NULL || strcmp(name, partition->name) != 0 ||
-		strcmp(get_namespace_name(namespace), partition->schema) != 0 ||
-		!get_rel_relispartition(partition->oid) ||
-		get_partition_parent(partition->oid, false) != look->set->parent)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("partition %s was changed by another session",
-						quote_qualified_identifier(partition->schema, partition->name)),
-				 errhint("Run maintenance again.")));
-}
-
-/* the schema for retired partitions must exist, and be the table owner's */
-static void
-check_retention_schema(const PartSet *set)
-{
-	Oid			schema = get_namespace_oid(set->retention_schema, false);
-	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
-	bool		is_owner = HeapTupleIsValid(tuple) &&
-		((Form_pg_namespace) GETSTRUCT(tuple))->nspowner == set->owner;
-
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	if (!is_owner)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("retention schema \"%s\" does not belong to the owner of table %s",
-						set->retention_schema, set_name(set))));
-}
-
-/* where a row that moves stands */
-typedef struct MovedRow
-{
-	Oid			table;
-	ItemPointerData tid;
-} MovedRow;
-
-static MovedRow *
-find_moved(const char *moved, uint64 *nrows)
-{
-	MovedRow   *result;
-	bool		isnull;
-
-	*nrows = pm_spi_select(psprintf("SELECT tableoid, ctid FROM %s ORDER BY tableoid", moved),
-						   0, NULL, NULL, NULL);
-	result = palloc(sizeof(MovedRow) * Max(*nrows, 1));
-	for (uint64 i = 0; i < *nrows; i++)
+	switch (step->kind)
 	{
-		result[i].table = pm_spi_oid(i, 1);
-		result[i].tid = *(ItemPointer) DatumGetPointer(pm_spi_value(i, 2, &isnull));
+		case STEP_CREATE:
+			return psprintf("SHARE %s EXCLUSIVE on the parent%s%s%s",
+							step->is_hot ? "ROW" : "UPDATE", with_default,
+							tmpl->has_outgoing_fk ? ", SHARE ROW EXCLUSIVE on referenced tables" : "",
+							look->dflt ? replayed : "");
+		case STEP_FINALIZE:
+			return psprintf("SHARE UPDATE EXCLUSIVE on the parent, ACCESS EXCLUSIVE on the partition%s",
+							replayed);
+		case STEP_REATTACH:
+			return psprintf("SHARE UPDATE EXCLUSIVE on the parent, ACCESS EXCLUSIVE on the partition%s%s%s",
+							with_default,
+							tmpl->has_outgoing_fk ? ", SHARE ROW EXCLUSIVE on referenced tables" : "",
+							replayed);
+		case STEP_RETIRE:
+			return psprintf("ACCESS EXCLUSIVE on the parent and the partition%s%s%s%s", with_default,
+							tmpl->has_incoming_fk ? " and the referencing tables" : "", replayed,
+							reference_scans(tmpl));
+		case STEP_SETTLE:
+			return psprintf("ACCESS EXCLUSIVE on the partition%s", replayed);
+		case STEP_DROP:
+			return psprintf("ACCESS EXCLUSIVE on the partition and the tables it references%s", replayed);
+		case STEP_ARCHIVE:
+			return pstrdup("SHARE on the partition");
+		case STEP_UPKEEP:
+			break;
 	}
-	return result;
+	return NULL;
 }
 
-/*
- * delete_moved deletes rows without triggers, rules and foreign keys: a row
- * that moves is neither deleted nor new.  The setting session_replication_role
- * would do that for what the owner's own code does on the way as well, also to
- * the tables of others; so no statement of SQL is involved.
- */
-static void
-delete_moved(const MovedRow *rows, uint64 nrows)
+/* pm_ddl_identity_statements gives a partition its index as replica identity. */
+List *
+pm_ddl_identity_statements(Oid partition, Oid index)
 {
-	Relation	rel = NULL;
-
-	for (uint64 i = 0; i < nrows; i++)
-	{
-		ItemPointerData tid = rows[i].tid;
-
-		if (rel == NULL || RelationGetRelid(rel) != rows[i].table)
-		{
-			if (rel)
-				table_close(rel, NoLock);
-			rel = table_open(rows[i].table, RowExclusiveLock);
-			if (rel->rd_rel->relkind != RELKIND_RELATION)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot move rows out of default partition \"%s\"",
-								RelationGetRelationName(rel)),
-						 errdetail("It is a foreign table.")));
-		}
-		simple_table_tuple_delete(rel, &tid, GetActiveSnapshot());
-	}
-	if (rel)
-		table_close(rel, NoLock);
-	CommandCounterIncrement();
+	return add(NIL, psprintf("ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
+							 pm_qualified_name(partition),
+							 quote_identifier(get_rel_name(index))));
 }
 
-/*
- * run_move copies rows out of the default and deletes them there.  The caller
- * has locked the default, but the owner's own code, in a constraint perhaps,
- * could still change it.
- */
-static void
-run_move(const Statement *statement)
-{
-	uint64		nrows;
-	MovedRow   *rows = find_moved(statement->moved, &nrows);
-
-	if (pm_spi_write(statement->sql, 0, NULL, NULL, NULL) != nrows)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the default partition has changed while rows were moved out of it"),
-				 errhint("Run maintenance again.")));
-	delete_moved(rows, nrows);
-}
-
-static void
-run_statements(const PartSet *set, List *statements)
-{
-	PmSpi		spi;
-	ListCell   *lc;
-
-	pm_spi_begin(&spi, set->owner);
-	foreach(lc, statements)
-	{
-		Statement  *statement = lfirst(lc);
-
-		if (statement->moved)
-			run_move(statement);
-		else
-			pm_spi_utility(statement->sql);
-		PM_FAILPOINT("ddl-statement");
-	}
-	pm_spi_end(&spi);
-}
-
-/* the replica identity can be set only once ATTACH has made the index */
-static void
-set_replica_identity(const PartSet *set, const PmTemplate *tmpl,
-					 const char *name)
-{
-	Oid			partition = get_relname_relid(name, get_namespace_oid(set->schema, false));
-	Oid			index = pm_catalog_child_index(partition, tmpl->replident_index);
-
-	if (OidIsValid(index))
-		run_statements(set, add(NIL, psprintf("ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
-											  pm_qualified_name(partition),
-											  quote_identifier(get_rel_name(index)))));
-}
-
-/*
- * pm_ddl_apply carries out one step in the current transaction.
- *
- * The caller holds SHARE UPDATE EXCLUSIVE on the parent since before it looked.
- * Locks: see pm_ddl_locks.  Errors: core's, and "was changed by another session".
- */
-void
-pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
-{
-	if (step->kind == STEP_RETIRE)
-	{
-		if (step->retire == RETIRE_MOVE)
-			check_retention_schema(look->set);
-		lock_retired(look, step);
-	}
-	run_statements(look->set, pm_ddl_statements(look, tmpl, step));
-	if (step->kind == STEP_CREATE && OidIsValid(tmpl->replident_index))
-		set_replica_identity(look->set, tmpl, step->name);
-	CommandCounterIncrement();
-}
-
-/*
- * pm_ddl_drop_many carries out steps that only DROP, as one statement: event
- * triggers, ours among them, are called once and not for each.
- */
-void
-pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl, List *steps)
+/* pm_ddl_drop_statements drops the partitions of many steps at once. */
+List *
+pm_ddl_drop_statements(List *steps)
 {
 	StringInfoData buf;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
 	foreach(lc, steps)
-	{
-		PlanStep   *step = lfirst(lc);
-
-		lock_retired(look, step);
 		appendStringInfo(&buf, "%s %s", buf.len ? "," : "DROP TABLE",
-						 partition_name(step->partition));
-	}
-	run_statements(look->set, add(NIL, buf.data));
+						 partition_name(((PlanStep *) lfirst(lc))->partition));
+	return add(NIL, buf.data);
 }
 
-/* pm_ddl_create_default makes a default partition, or attaches the table of that name. */
-void
-pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl)
+/* pm_ddl_default_statements makes a default partition, of a table if that exists. */
+List *
+pm_ddl_default_statements(const PartSet *set, const PmTemplate *tmpl,
+						  const char *plain, bool exists)
 {
-	const PartSet *set = look->set;
-	char	   *plain = pm_name_default(set->name);
 	char	   *name = pstrdup(quote_qualified_identifier(set->schema, plain));
-	List	   *statements = NIL;
 
-	if (!OidIsValid(get_relname_relid(plain, get_namespace_oid(set->schema, false))))
-		statements = standalone_statements(set, tmpl, name);
-	statements = add(statements, psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT",
-										  set_name(set), name));
-	run_statements(set, statements);
-	CommandCounterIncrement();
-	if (OidIsValid(tmpl->replident_index))
-		set_replica_identity(set, tmpl, plain);
+	return add(exists ? NIL : standalone_statements(set, tmpl, name),
+			   psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", set_name(set), name));
 }
 
-/*
- * pm_ddl_analyze collects statistics of a parent; with only_parent, and from
- * 18 on, of the parent alone.  SHARE UPDATE EXCLUSIVE on what it reads.
- */
-void
-pm_ddl_analyze(Oid relation, Oid owner, bool only_parent)
+/* pm_ddl_analyze_text collects statistics; ONLY is left out where it is unknown. */
+char *
+pm_ddl_analyze_text(Oid relation, bool only_parent)
 {
-	PmSpi		spi;
+	return psprintf("ANALYZE %s%s", only_parent ? PM_ANALYZE_ONLY : "",
+					pm_qualified_name(relation));
+}
 
-	pm_spi_begin(&spi, owner);
-	pm_spi_utility(psprintf("ANALYZE %s%s", only_parent ? PM_ANALYZE_ONLY : "",
-							pm_qualified_name(relation)));
-	pm_spi_end(&spi);
+/* pm_ddl_detach_concurrently detaches without a lock that keeps anybody out. */
+char *
+pm_ddl_detach_concurrently(const PartSet *set, const Partition *partition)
+{
+	return psprintf("ALTER TABLE %s DETACH PARTITION %s CONCURRENTLY",
+					set_name(set), partition_name(partition));
 }

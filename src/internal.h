@@ -32,6 +32,16 @@ extern int	pm_max_create;		/* partitions a run may make */
 extern int	pm_move_rows;		/* rows a creation may move out of the default */
 extern int	pm_log_days;
 
+/*
+ * What the worker does for a set is done by two processes at most, so that slow
+ * work never keeps a partition from being made.
+ */
+typedef enum PmLane
+{
+	LANE_CREATE,				/* creation */
+	LANE_UPKEEP					/* retention, and upkeep of cold partitions */
+} PmLane;
+
 /* ---------- failpoint.c ---------- */
 #ifdef PARTMGR_DEBUG
 extern void pm_failpoint(const char *name);
@@ -98,6 +108,11 @@ typedef struct PmState
 	int			failures;
 	char	   *sqlstate;
 	char	   *error;
+	int			upkeep_failures;
+	char	   *upkeep_sqlstate;
+	char	   *upkeep_error;
+	TimestampTz busy_since;		/* 0: no lock is waited for */
+	char	   *blockers;
 } PmState;
 
 /* one line of part_log */
@@ -111,6 +126,8 @@ typedef struct PmLogEntry
 	int64		bytes;			/* -1: not known */
 	const char *sqlstate;
 	const char *message;
+	const char *lock;			/* strongest on the parent, or NULL */
+	int64		lock_us;		/* for how long */
 } PmLogEntry;
 
 extern bool pm_extension_find(PmExtension *ext);
@@ -127,11 +144,14 @@ extern void pm_config_forget_dangling(void);
 extern int	pm_config_arm(List *parents, TimestampTz now);
 extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
 								   int64 backfill);
-extern List *pm_config_due(TimestampTz at, TimestampTz *next_due);
+extern List *pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due);
 extern bool pm_config_note_success(List *parents, TimestampTz now);
-extern bool pm_config_note_failure(Oid parent, TimestampTz now, int sqlerrcode,
-								   const char *message);
-extern bool pm_config_note_busy(Oid parent, TimestampTz now);
+extern bool pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep);
+extern bool pm_config_note_upkeep(Oid parent, TimestampTz now, TimestampTz next);
+extern bool pm_config_note_failure(PmLane lane, Oid parent, TimestampTz now,
+								   int sqlerrcode, const char *message);
+extern bool pm_config_note_busy(PmLane lane, Oid parent, TimestampTz now,
+								const char *blockers);
 extern void pm_config_make_due(Oid parent, TimestampTz now);
 extern void pm_config_state(Oid parent, PmState *state);
 extern void pm_log_write(List *entries);
@@ -140,6 +160,21 @@ extern void pm_log_trim(TimestampTz now);
 extern bool pm_interval_parse(const PartKey *key, const char *text,
 							  PartInterval *interval, char **problem);
 extern char *pm_position_text(const PartKey *key, int64 pos);
+
+/* ---------- mark.c ---------- */
+extern void pm_mark_read(PartSet *set);
+extern void pm_mark_write(const PartSet *set, const PlanStep *step,
+						  TimestampTz now);
+extern void pm_mark_settled(Oid partition);
+extern void pm_mark_forget(Oid partition);
+extern bool pm_mark_lock(Oid partition, TimestampTz now);
+extern void pm_mark_verdict(Oid partition, const char *verdict,
+							TimestampTz retry_after);
+extern Oid	pm_mark_find(Oid partition);
+extern int64 pm_hold_add(Oid parent, const char *lower, const char *upper,
+						 const char *reason, const char *held_by);
+extern Oid	pm_hold_find(int64 id);
+extern void pm_hold_delete(int64 id);
 
 /* ---------- catalog.c ---------- */
 
@@ -162,6 +197,7 @@ typedef struct PmTemplate
 	List	   *grants;			/* of char *: GRANT ... ON, up to the table */
 	List	   *grant_tails;	/* of char *: what follows the table */
 	List	   *columns;		/* of char *: columns that can be written */
+	List	   *incoming;		/* of PmReference: foreign keys at the parent */
 	bool		has_incoming_fk;
 	bool		has_outgoing_fk;
 	int			locks_per_partition;
@@ -175,7 +211,7 @@ extern PmLook *pm_catalog_look(PartSet *set);
 extern List *pm_catalog_look_many(List *sets);
 extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
 extern PmTemplate *pm_catalog_template(const PmLook *look);
-extern void pm_catalog_check_steps(const PmLook *look, const PmTemplate *tmpl,
+extern void pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 								   PartPlan *plan);
 extern int	pm_catalog_lock_budget(const PmTemplate *tmpl);
 extern List *pm_catalog_rights_problems(const PmLook *look);
@@ -187,8 +223,24 @@ extern List *pm_catalog_index_drops(const Partition *partition);
 extern List *pm_catalog_publications(const PartSet *set,
 									 const Partition *partition);
 extern char *pm_catalog_key_test(const PartSet *set, const PartBound *bound);
-extern char *pm_catalog_blockers(Oid parent, bool exclusive);
+extern List *pm_catalog_strings(const char *sql, Oid oid);
 extern char *pm_qualified_name(Oid relation);
+
+/* ---------- obstacle.c ---------- */
+
+/* a foreign key that points at a set */
+typedef struct PmReference
+{
+	char	   *constraint;
+	char	   *table;			/* quoted, with its schema */
+	char	   *join;			/* condition; r is that table, p a partition */
+	bool		has_index;		/* by which its rows can be found */
+} PmReference;
+
+extern void pm_obstacle_check(const PmLook *look, PmTemplate *tmpl,
+							  PartPlan *plan);
+extern char *pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms);
+extern char *pm_obstacle_cancel(Oid parent, Oid owner, bool exclusive);
 
 /* ---------- ddl.c ---------- */
 extern List *pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
@@ -200,11 +252,15 @@ extern char *pm_ddl_range(const PartKey *key, const Partition *partition,
 extern char *pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl,
 						  const PlanStep *step);
 extern void pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl,
-						 const PlanStep *step);
+						 const PlanStep *step, TimestampTz now);
+extern bool pm_ddl_drops_directly(const PartSet *set, const PmTemplate *tmpl,
+								  const PlanStep *step);
 extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 							 List *steps);
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
+extern char *pm_ddl_detach_concurrently(const PartSet *set,
+										const Partition *partition);
 
 /* ---------- maintenance.c ---------- */
 

@@ -219,6 +219,20 @@ pm_config_fill(PartSet *set, const PmConfigText *text)
 		if (!pm_interval_parse(&set->key, text->retention, &set->retention, &problem))
 			return psprintf("retention: %s", problem);
 	}
+	if (text->retention_size)
+	{
+		set->retention_bytes = DatumGetInt64(DirectFunctionCall1(pg_size_bytes,
+																 CStringGetTextDatum(text->retention_size)));
+		if (set->retention_bytes <= 0)
+			return psprintf("retention_size: \"%s\" is not a size", text->retention_size);
+	}
+	if (text->window)
+	{
+		set->has_window = true;
+		if (!pm_window_parse(text->window, &set->window))
+			return psprintf("maintenance_window: \"%s\" is not like 22:00-04:00 or Sat,Sun 22:00-04:00",
+							text->window);
+	}
 	if (text->name_format)
 	{
 		problem = pm_name_format_problem(text->name_format, &set->key, grid);

@@ -92,6 +92,15 @@ typedef struct PartBound
 	bool		upper_open;		/* MAXVALUE or infinity: upper means nothing */
 } PartBound;
 
+/* why a partition is retired; what is wanted again depends on it */
+typedef enum PmRule
+{
+	RULE_AGE,
+	RULE_COUNT,
+	RULE_SIZE,
+	RULE_ASKED					/* by a call with a retention of its own */
+} PmRule;
+
 /* one existing partition */
 typedef struct Partition
 {
@@ -109,14 +118,48 @@ typedef struct Partition
 	int			nvalues;		/* LIST: its values, ascending */
 	int64	   *values;
 	double		rows;			/* estimate; -1 when never analyzed */
+	int64		bytes;			/* read only where retention goes by size */
+	bool		is_expired;		/* set by pm_plan_expire, with the rule */
+	PmRule		rule;
 } Partition;
+
+/* a partition that was detached, or is being detached: a row of part_detached */
+typedef struct PmMark
+{
+	Partition  *partition;		/* its table, with the bounds that it had */
+	char	   *range;			/* as ATTACH PARTITION takes it */
+	bool		is_attached;	/* not detached yet, or attached again */
+	PmRule		rule;
+	bool		is_settled;		/* what follows the detach is done */
+	bool		has_drop;		/* false: it is kept */
+	TimestampTz drop_after;
+	bool		is_archived;	/* the archive function has said drop */
+	TimestampTz retry_after;	/* it is not called before; 0: at any time */
+} PmMark;
+
+/* a range that must stay: a row of part_hold */
+typedef struct PmHold
+{
+	PartBound	bound;
+	char	   *reason;
+} PmHold;
+
+/* hours in which the worker retires and cares for cold partitions */
+typedef struct PmWindow
+{
+	int			days;			/* bit n: the window opens on weekday n, Sunday 0 */
+	int			from;			/* minutes after midnight */
+	int			to;				/* the same; not after from: on the next day */
+} PmWindow;
 
 /* what happens to a partition that retention takes out */
 typedef enum PmRetire
 {
 	RETIRE_KEEP,				/* detach, leave it where it is */
 	RETIRE_MOVE,				/* detach, move to retention_schema */
-	RETIRE_DROP
+	RETIRE_DROP,
+	RETIRE_LATER				/* detach, drop when the grace is over or the
+								 * archive function agrees */
 } PmRetire;
 
 /* one managed set: a row of part_config with what it refers to */
@@ -133,7 +176,21 @@ typedef struct PartSet
 	bool		is_armed;		/* has a part_state row; false after a restore */
 	bool		has_retention;
 	PartInterval retention;
+	int			retention_partitions;	/* 0: any number */
+	int64		retention_bytes;	/* 0: any size */
+	int			retention_keep_newest;
+	bool		has_grace;
 	PmRetire	retire;
+	bool		drops;			/* a detached partition may be dropped */
+	bool		detach_before_drop;
+	char	   *archive_function;	/* as the user wrote it, or NULL */
+	bool		cancel_blockers;
+	bool		has_window;
+	PmWindow	window;
+	bool		has_marks;
+	List	   *marks;			/* of PmMark, by lower bound */
+	bool		has_holds;
+	List	   *holds;			/* of PmHold */
 	char	   *retention_schema;
 	bool		retention_keep_index;
 	bool		retention_keep_publication;
@@ -154,7 +211,13 @@ typedef struct PartSet
 typedef enum PmStepKind
 {
 	STEP_CREATE,
-	STEP_RETIRE
+	STEP_FINALIZE,				/* a concurrent detach was cut short */
+	STEP_REATTACH,				/* retention was lengthened: it is wanted again */
+	STEP_RETIRE,				/* detach, and what follows at once */
+	STEP_SETTLE,				/* detached: indexes, publications, schema */
+	STEP_ARCHIVE,				/* detached, grace over: ask the archive function */
+	STEP_DROP,					/* detached, grace over */
+	STEP_UPKEEP					/* of a partition that is written no more */
 } PmStepKind;
 
 /* one action of a plan */
@@ -163,13 +226,16 @@ typedef struct PlanStep
 	PmStepKind	kind;
 	PartBound	bound;
 	char	   *name;			/* partition to make or to retire */
-	Partition  *partition;		/* STEP_RETIRE */
+	Partition  *partition;		/* all but STEP_CREATE */
+	PmMark	   *mark;			/* STEP_REATTACH, _SETTLE, _ARCHIVE, _DROP */
 	PmRetire	retire;
+	PmRule		rule;			/* STEP_RETIRE */
 	char	   *reason;
 	int64		move_rows;		/* rows that wait for it in the default */
 	bool		is_hot;			/* rows of its range, or near it, come in now */
 	char	   *blocked;		/* why it cannot be done now, or NULL */
 	int			blocked_code;	/* SQLSTATE of that */
+	bool		is_waiting;		/* blocked, and that is no trouble */
 } PlanStep;
 
 typedef enum PmFindingKind
@@ -180,7 +246,9 @@ typedef enum PmFindingKind
 	FINDING_CAPPED,				/* more partitions wanted than a run may make */
 	FINDING_FAR_KEY,			/* highest key is far beyond the partitions */
 	FINDING_END_OF_TYPE,		/* no further partition fits the column's type */
-	FINDING_LAST_KEPT			/* the last partition is expired, and stays */
+	FINDING_LAST_KEPT,			/* the last partition is expired, and stays */
+	FINDING_HELD,				/* a hold keeps what retention would retire */
+	FINDING_OVERLAP				/* wanted again, but its range is taken */
 } PmFindingKind;
 
 typedef struct PlanFinding
@@ -203,12 +271,14 @@ typedef struct PlanPoint
 {
 	bool		has_anchor;		/* false: an id set that never had a row */
 	int64		anchor;			/* now, or the highest key, on the axis */
+	TimestampTz now;			/* the clock, for graces */
 	int			max_create;		/* cap of one run */
 	int			max_far;		/* intervals beyond the last partition at which a
 								 * highest key is believed */
 	bool		fill_gaps;		/* partition_gap_fill: gaps become steps */
 	bool		create;			/* plan creation */
 	bool		retire;			/* plan retention */
+	bool		asked;			/* retention is the caller's, not the set's */
 } PlanPoint;
 
 /* ---------- key.c: pure ---------- */
@@ -246,8 +316,13 @@ extern char *pm_name_default(const char *parent);
 extern char *pm_name_detect(const char *parent, const PartKey *key,
 							const PartGrid *grid, List *partitions);
 
-/* ---------- plan.c: pure ---------- */
+/* ---------- plan.c, plan_retire.c, window.c: pure ---------- */
 extern PartPlan *pm_plan(const PartSet *set, List *partitions,
 						 const PlanPoint *point);
+extern void pm_plan_expire(const PartSet *set, List *partitions,
+						   const PlanPoint *point);
+extern bool pm_window_parse(const char *text, PmWindow *window);
+extern TimestampTz pm_window_next(const PmWindow *window, pg_tz *zone,
+								  TimestampTz now);
 
 #endif							/* PARTMGR_H */

@@ -28,10 +28,18 @@ typedef struct PlanWork
 /* plan.c */
 extern PlanFinding *pm_plan_finding(PlanWork *work, PmFindingKind kind,
 									char *text);
+extern const PartBound *pm_plan_far_from(const PartSet *set, List *partitions,
+										 const PlanPoint *point);
+
+/* plan_retire.c */
 extern bool pm_plan_cutoff(const PartSet *set, List *partitions,
 						   const PlanPoint *point, int64 *cutoff);
-extern bool pm_plan_expired(const PartSet *set, const Partition *partition,
-							int64 cutoff);
+extern void pm_plan_retirement(PlanWork *work, List *partitions);
+
+/* plan_detached.c */
+extern const PmHold *pm_plan_hold(const PartSet *set, const PartBound *bound);
+extern void pm_plan_reattach(PlanWork *work, List *partitions);
+extern void pm_plan_detached(PlanWork *work);
 
 /* plan_create.c */
 extern void pm_plan_creation(PlanWork *work, List *partitions);

@@ -24,15 +24,20 @@
 /* after so many failures the pause between tries grows no more */
 #define MAX_BACKOFF_FAILURES 20
 
-/* a set that somebody else was working on is looked at again this soon */
-#define BUSY_SECONDS 5
+/*
+ * The lock ladder: after a lock that was not to be had in lock_timeout, the
+ * first pause, and how many tries there are in one run.  Doubling, they take
+ * some 13 seconds.
+ */
+#define LADDER_FIRST_MS 50
+#define LADDER_TRIES 8
 
 static Datum
-seconds(int n)
+milliseconds(int64 n)
 {
 	Interval   *interval = palloc0(sizeof(Interval));
 
-	interval->time = n * USECS_PER_SEC;
+	interval->time = n * 1000;
 	return IntervalPGetDatum(interval);
 }
 
@@ -95,7 +100,7 @@ pm_config_due(TimestampTz at, TimestampTz *next_due)
 	List	   *result = NIL;
 	bool		isnull;
 	Oid			types[] = {INTERVALOID};
-	Datum		values[] = {seconds(pm_interval)};
+	Datum		values[] = {milliseconds(pm_interval * INT64CONST(1000))};
 
 	*next_due = DT_NOEND;
 	if (!pm_extension_find(&ext))
@@ -143,7 +148,7 @@ note(List *parents, const char *assignments, TimestampTz now, int nargs,
 	pm_spi_begin(&spi, ext.owner);
 	values[0] = pm_config_oids(parents);
 	values[1] = TimestampTzGetDatum(now);
-	values[2] = seconds(pm_interval);
+	values[2] = milliseconds(pm_interval * INT64CONST(1000));
 	for (int i = 0; i < nargs; i++)
 	{
 		types[3 + i] = argtypes[i];
@@ -158,21 +163,55 @@ note(List *parents, const char *assignments, TimestampTz now, int nargs,
 	return rows >= list_length(parents);
 }
 
+/* what a run that succeeded sets, in either lane */
+#define CREATED \
+	"last_run = $2, last_success = $2, failures = 0," \
+	" last_sqlstate = NULL, last_error = NULL, last_error_at = NULL," \
+	" busy = 0, busy_since = NULL, blockers = NULL," \
+	" next_run = CASE WHEN next_run + $3 > $2 AND next_run <= $2" \
+	" THEN next_run + $3 ELSE $2 + $3 END"
+#define KEPT_UP \
+	"upkeep_failures = 0, upkeep_sqlstate = NULL, upkeep_error = NULL," \
+	" upkeep_error_at = NULL, upkeep_busy = 0, upkeep_busy_since = NULL," \
+	" upkeep_blockers = NULL"
+
 /*
- * pm_config_note_success records a run that succeeded.  The next one is an
- * interval after this one was due, so that delays do not add up.
+ * pm_config_note_success records a run of everything that succeeded.  The next
+ * one is an interval after this one was due, so that delays do not add up.
  */
 bool
 pm_config_note_success(List *parents, TimestampTz now)
 {
 	if (parents == NIL)
 		return true;
-	return note(parents,
-				"last_run = $2, last_success = $2, failures = 0,"
-				" last_sqlstate = NULL, last_error = NULL, last_error_at = NULL,"
-				" next_run = CASE WHEN next_run + $3 > $2 AND next_run <= $2"
-				" THEN next_run + $3 ELSE $2 + $3 END",
+	return note(parents, CREATED ", " KEPT_UP, now, 0, NULL, NULL);
+}
+
+/*
+ * pm_config_note_created records a run of the create lane that succeeded.  If
+ * it has seen work for the other lane, that is due, unless it backs off.
+ */
+bool
+pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep)
+{
+	return note(list_make1_oid(parent),
+				wants_upkeep ? CREATED ", next_upkeep = coalesce(next_upkeep, $2)" : CREATED,
 				now, 0, NULL, NULL);
+}
+
+/*
+ * pm_config_note_upkeep records a run of the upkeep lane that succeeded, with
+ * when it is to come back; 0 for when the create lane sees work again.
+ */
+bool
+pm_config_note_upkeep(Oid parent, TimestampTz now, TimestampTz next)
+{
+	Oid			types[] = {TIMESTAMPTZOID};
+	Datum		values[] = {TimestampTzGetDatum(next)};
+
+	if (next == 0)
+		return note(list_make1_oid(parent), KEPT_UP ", next_upkeep = NULL", now, 0, NULL, NULL);
+	return note(list_make1_oid(parent), KEPT_UP ", next_upkeep = $4", now, 1, values, types);
 }
 
 /*
@@ -181,7 +220,7 @@ pm_config_note_success(List *parents, TimestampTz now)
  * not come back together.
  */
 bool
-pm_config_note_failure(Oid parent, TimestampTz now, int sqlerrcode,
+pm_config_note_failure(PmLane lane, Oid parent, TimestampTz now, int sqlerrcode,
 					   const char *message)
 {
 	Oid			types[] = {TEXTOID, TEXTOID, INT4OID};
@@ -191,32 +230,51 @@ pm_config_note_failure(Oid parent, TimestampTz now, int sqlerrcode,
 		Int32GetDatum(MAX_BACKOFF_FAILURES)
 	};
 
-	return note(list_make1_oid(parent),
+	return note(list_make1_oid(parent), lane == LANE_CREATE ?
 				"last_run = $2, failures = failures + 1,"
 				" last_sqlstate = $4, last_error = $5, last_error_at = $2,"
-				" next_run = $2 + $3 * (least(failures + 1, $6) * (0.9 + 0.2 * random()))",
+				" next_run = $2 + $3 * (least(failures + 1, $6) * (0.9 + 0.2 * random()))" :
+				"upkeep_failures = upkeep_failures + 1,"
+				" upkeep_sqlstate = $4, upkeep_error = $5, upkeep_error_at = $2,"
+				" next_upkeep = $2 + $3 * (least(upkeep_failures + 1, $6) * (0.9 + 0.2 * random()))",
 				now, 3, values, types);
 }
 
 /*
- * pm_config_note_busy makes a set due again soon: somebody else held it, which
- * is no failure.
+ * pm_config_note_busy records that a lock was not to be had, which is no
+ * failure: the next rung of the ladder.  The pauses double, with some jitter;
+ * after LADDER_TRIES it is over for this run, and the next one begins anew.
  */
 bool
-pm_config_note_busy(Oid parent, TimestampTz now)
+pm_config_note_busy(PmLane lane, Oid parent, TimestampTz now, const char *blockers)
 {
-	Oid			types[] = {INTERVALOID};
-	Datum		values[] = {seconds(BUSY_SECONDS)};
+	Oid			types[] = {TEXTOID, INT4OID, INTERVALOID};
+	Datum		values[] = {
+		CStringGetTextDatum(blockers),
+		Int32GetDatum(LADDER_TRIES),
+		milliseconds(LADDER_FIRST_MS)
+	};
+	static const char pause[] =
+		" = clock_timestamp() + CASE WHEN mod(%sbusy + 1, $5) = 0 THEN $3"
+		" ELSE least($3, $6 * (power(2, mod(%sbusy, $5)) * (0.75 + 0.5 * random()))) END";
+	const char *prefix = lane == LANE_CREATE ? "" : "upkeep_";
+	char	   *wait = psprintf(pause, prefix, prefix);
 
-	return note(list_make1_oid(parent), "next_run = $2 + least($4, $3)",
-				now, 1, values, types);
+	return note(list_make1_oid(parent),
+				psprintf("%sbusy = %sbusy + 1, %sbusy_since = coalesce(%sbusy_since, $2),"
+						 " %sblockers = $4, %s%s",
+						 prefix, prefix, prefix, prefix, prefix,
+						 lane == LANE_CREATE ? "next_run" : "next_upkeep", wait),
+				now, 3, values, types);
 }
 
 /* pm_config_make_due makes a set due now, for a configuration that changed. */
 void
 pm_config_make_due(Oid parent, TimestampTz now)
 {
-	(void) note(list_make1_oid(parent), "next_run = least(next_run, $2), failures = 0",
+	(void) note(list_make1_oid(parent),
+				"next_run = least(next_run, $2), failures = 0,"
+				" next_upkeep = least(next_upkeep, $2), upkeep_failures = 0",
 				now, 0, NULL, NULL);
 }
 
@@ -233,7 +291,9 @@ pm_config_state(Oid parent, PmState *state)
 	memset(state, 0, sizeof(PmState));
 	pm_config_begin(&spi, &ext);
 	if (pm_spi_select_kept(pm_config_sql(&ext,
-									"SELECT next_run, last_run, last_error_at, failures, last_sqlstate, last_error"
+									"SELECT next_run, last_run, last_error_at, failures, last_sqlstate, last_error,"
+									" upkeep_failures, upkeep_sqlstate, upkeep_error,"
+									" least(busy_since, upkeep_busy_since), concat_ws(', ', blockers, upkeep_blockers)"
 									" FROM %s WHERE parent_table = $1::regclass"),
 					  1, types, values, NULL) == 1)
 	{
@@ -248,6 +308,12 @@ pm_config_state(Oid parent, PmState *state)
 		state->failures = DatumGetInt32(pm_spi_value(0, 4, &isnull));
 		state->sqlstate = pm_spi_string(0, 5);
 		state->error = pm_spi_string(0, 6);
+		state->upkeep_failures = DatumGetInt32(pm_spi_value(0, 7, &isnull));
+		state->upkeep_sqlstate = pm_spi_string(0, 8);
+		state->upkeep_error = pm_spi_string(0, 9);
+		value = pm_spi_value(0, 10, &isnull);
+		state->busy_since = isnull ? 0 : DatumGetTimestampTz(value);
+		state->blockers = pm_spi_string(0, 11);
 	}
 	pm_spi_end(&spi);
 }
@@ -271,8 +337,8 @@ pm_log_write(List *entries)
 	PmSpi		spi;
 	int			n = list_length(entries);
 	Oid			types[] = {OIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
-	Datum		values[8];
+	TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[10];
 	List	   *parents = NIL;
 	Datum	   *column = palloc(sizeof(Datum) * Max(n, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(n, 1));
@@ -292,7 +358,8 @@ pm_log_write(List *entries)
 			const char *fields[] = {entry->action, entry->partition, entry->range,
 				entry->rows < 0 ? NULL : psprintf(INT64_FORMAT, entry->rows),
 				entry->bytes < 0 ? NULL : psprintf(INT64_FORMAT, entry->bytes),
-			entry->sqlstate, entry->message};
+				entry->sqlstate, entry->message, entry->lock,
+			entry->lock ? psprintf(INT64_FORMAT " us", entry->lock_us) : NULL};
 
 			nulls[row] = fields[i - 1] == NULL;
 			column[row] = nulls[row] ? (Datum) 0 : CStringGetTextDatum(fields[i - 1]);
@@ -302,10 +369,10 @@ pm_log_write(List *entries)
 	pm_spi_begin(&spi, ext.owner);
 	pm_spi_write_kept(pm_config_sql(&ext,
 							   "INSERT INTO %l (logged_at, parent_table, action, partition_name, range,"
-							   " row_estimate, bytes, sqlstate, message)"
-							   " SELECT clock_timestamp(), p::regclass, a, n, r, e::bigint, b::bigint, s, m"
-							   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS x(p, a, n, r, e, b, s, m)"),
-				 8, types, values, NULL);
+							   " row_estimate, bytes, sqlstate, message, lock, lock_held)"
+							   " SELECT clock_timestamp(), p::regclass, a, n, r, e::bigint, b::bigint, s, m, l, h::interval"
+							   " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS x(p, a, n, r, e, b, s, m, l, h)"),
+				 10, types, values, NULL);
 	pm_spi_end(&spi);
 }
 

@@ -52,9 +52,9 @@ select_by_oid(PmSpi *spi, const char *sql, Oid oid)
 	return pm_spi_select_kept(sql, 1, types, values, NULL);
 }
 
-/* the strings of the first column of such a query */
-static List *
-strings_by_oid(const char *sql, Oid oid)
+/* pm_catalog_strings returns the first column of such a query. */
+List *
+pm_catalog_strings(const char *sql, Oid oid)
 {
 	PmSpi		spi;
 	MemoryContext caller = CurrentMemoryContext;
@@ -151,7 +151,7 @@ pm_catalog_template(const PmLook *look)
 	pm_spi_end(&spi);
 
 	tmpl->column_targets =
-		strings_by_oid("SELECT format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget)"
+		pm_catalog_strings("SELECT format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget)"
 					   " FROM pg_attribute WHERE attrelid = $1 AND attnum > 0"
 					   " AND NOT attisdropped AND attstattarget >= 0 ORDER BY attnum",
 					   set->parent);
@@ -160,11 +160,11 @@ pm_catalog_template(const PmLook *look)
 	if (look->dflt)
 	{
 		tmpl->is_published =
-			strings_by_oid("SELECT 'x' FROM pg_publication_rel WHERE prrelid = $1"
+			pm_catalog_strings("SELECT 'x' FROM pg_publication_rel WHERE prrelid = $1"
 						   " OR prrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1)",
 						   set->parent) != NIL;
 		tmpl->columns =
-			strings_by_oid("SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1"
+			pm_catalog_strings("SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1"
 						   " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
 						   set->parent);
 		tmpl->default_has_rows = look->dflt->relkind != RELKIND_RELATION ||
@@ -321,7 +321,7 @@ attached_meanwhile(const PmLook *look, Oid relation)
  * the name is taken, or too many rows wait in the default.
  */
 void
-pm_catalog_check_steps(const PmLook *look, const PmTemplate *tmpl,
+pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 					   PartPlan *plan)
 {
 	Oid			namespace = get_namespace_oid(look->set->schema, true);
@@ -346,6 +346,7 @@ pm_catalog_check_steps(const PmLook *look, const PmTemplate *tmpl,
 	}
 	if (look->dflt)
 		check_default_rows(look, tmpl, plan);
+	pm_obstacle_check(look, tmpl, plan);
 }
 
 /*
@@ -483,7 +484,7 @@ pm_catalog_child_index(Oid partition, Oid parent_index)
 List *
 pm_catalog_index_drops(const Partition *partition)
 {
-	return strings_by_oid("SELECT coalesce((SELECT format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, t.relname, o.conname)"
+	return pm_catalog_strings("SELECT coalesce((SELECT format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, t.relname, o.conname)"
 						  "  FROM pg_constraint o WHERE o.conindid = x.indexrelid AND o.conrelid = x.indrelid AND o.contype IN ('p', 'u', 'x')),"
 						  " format('DROP INDEX %I.%I', n.nspname, c.relname))"
 						  " FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid"
@@ -498,30 +499,9 @@ pm_catalog_index_drops(const Partition *partition)
 List *
 pm_catalog_publications(const PartSet *set, const Partition *partition)
 {
-	return strings_by_oid("SELECT format('ALTER PUBLICATION %I DROP TABLE %I.%I', p.pubname, n.nspname, c.relname)"
+	return pm_catalog_strings("SELECT format('ALTER PUBLICATION %I DROP TABLE %I.%I', p.pubname, n.nspname, c.relname)"
 						  " FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid"
 						  " JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
 						  " WHERE r.prrelid = $1 AND pg_has_role(c.relowner, p.pubowner, 'USAGE') ORDER BY p.pubname",
 						  partition->oid);
-}
-
-/*
- * pm_catalog_blockers says who holds locks on a set that keep a maintenance
- * out, for people to read; NULL if nobody does any more.  With exclusive, it
- * is a maintenance that wants ACCESS EXCLUSIVE, which everybody is in the way of.
- */
-char *
-pm_catalog_blockers(Oid parent, bool exclusive)
-{
-	List	   *all = strings_by_oid(psprintf("SELECT string_agg(DISTINCT format('process %%s (%%s, user %%s, %%s, %%s)', l.pid, a.backend_type,"
-											  " coalesce(a.usename, '-'), coalesce(nullif(a.application_name, ''), '-'), coalesce(a.state, '-')), ', ')"
-											  " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-											  " WHERE (l.relation = $1 OR l.relation IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1))"
-											  " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-											  " AND l.granted AND l.pid <> pg_backend_pid() AND (%s OR l.mode NOT IN"
-											  " ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))",
-											  exclusive ? "true" : "false"),
-									 parent);
-
-	return all == NIL ? NULL : (char *) linitial(all);
 }

@@ -1,0 +1,327 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl_apply.c
+ *		Carry out one step of a plan, in the current transaction.
+ *
+ * Locks first, in the order parent, default, partition, and a look under them
+ * whether all is still as the plan has it; then the statements of ddl.c.  They
+ * run as the owner of the set: what they make belongs to the owner, and core's
+ * own checks say what the owner may not do.
+ *
+ * Never drops anything but the partition it was told by OID.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "ddl.h"
+#include "internal.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+static void
+changed_meanwhile(const Partition *partition)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("partition %s was changed by another session",
+					quote_qualified_identifier(partition->schema, partition->name)),
+			 errhint("Run maintenance again.")));
+}
+
+/* is the table that we have locked still called what the plan calls it? */
+static bool
+has_its_name(const Partition *partition)
+{
+	const char *name = get_rel_name(partition->oid);
+
+	return name != NULL && strcmp(name, partition->name) == 0 &&
+		strcmp(get_namespace_name(get_rel_namespace(partition->oid)),
+			   partition->schema) == 0;
+}
+
+/*
+ * lock_retired locks a partition that is to be retired, and checks under the
+ * lock that it is what the plan was about.  Parent, default, partition: the
+ * order in which everybody here takes locks.
+ */
+static void
+lock_retired(const PmLook *look, const PlanStep *step)
+{
+	const Partition *partition = step->partition;
+
+	LockRelationOid(look->set->parent, AccessExclusiveLock);
+	if (look->dflt)
+		LockRelationOid(look->dflt->oid, AccessExclusiveLock);
+	LockRelationOid(partition->oid, AccessExclusiveLock);
+	if (!has_its_name(partition) || !get_rel_relispartition(partition->oid) ||
+		get_partition_parent(partition->oid, false) != look->set->parent)
+		changed_meanwhile(partition);
+}
+
+/*
+ * lock_detached does the same for one that is detached.  Somebody may have
+ * attached it again, to this parent or another one, or have taken its mark away.
+ */
+static void
+lock_detached(const PmLook *look, const PlanStep *step, TimestampTz now)
+{
+	const Partition *partition = step->partition;
+
+	if (step->kind == STEP_REATTACH)
+		LockRelationOid(look->set->parent, ShareUpdateExclusiveLock);
+	LockRelationOid(partition->oid, AccessExclusiveLock);
+	if (!has_its_name(partition) || get_rel_relispartition(partition->oid) ||
+		pm_mark_find(partition->oid) != look->set->parent ||
+		(step->kind == STEP_DROP && !pm_mark_lock(partition->oid, now)))
+		changed_meanwhile(partition);
+}
+
+/* the schema for retired partitions must exist, and be the table owner's */
+static void
+check_retention_schema(const PartSet *set)
+{
+	Oid			schema = get_namespace_oid(set->retention_schema, false);
+	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(schema));
+	bool		is_owner = HeapTupleIsValid(tuple) &&
+		((Form_pg_namespace) GETSTRUCT(tuple))->nspowner == set->owner;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	if (!is_owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("retention schema \"%s\" does not belong to the owner of table %s",
+						set->retention_schema,
+						quote_qualified_identifier(set->schema, set->name))));
+}
+
+/* where a row that moves stands */
+typedef struct MovedRow
+{
+	Oid			table;
+	ItemPointerData tid;
+} MovedRow;
+
+static MovedRow *
+find_moved(const char *moved, uint64 *nrows)
+{
+	MovedRow   *result;
+	bool		isnull;
+
+	*nrows = pm_spi_select(psprintf("SELECT tableoid, ctid FROM %s ORDER BY tableoid", moved),
+						   0, NULL, NULL, NULL);
+	result = palloc(sizeof(MovedRow) * Max(*nrows, 1));
+	for (uint64 i = 0; i < *nrows; i++)
+	{
+		result[i].table = pm_spi_oid(i, 1);
+		result[i].tid = *(ItemPointer) DatumGetPointer(pm_spi_value(i, 2, &isnull));
+	}
+	return result;
+}
+
+/*
+ * delete_moved deletes rows without triggers, rules and foreign keys: a row
+ * that moves is neither deleted nor new.  The setting session_replication_role
+ * would do that for what the owner's own code does on the way as well, also to
+ * the tables of others; so no statement of SQL is involved.
+ */
+static void
+delete_moved(const MovedRow *rows, uint64 nrows)
+{
+	Relation	rel = NULL;
+
+	for (uint64 i = 0; i < nrows; i++)
+	{
+		ItemPointerData tid = rows[i].tid;
+
+		if (rel == NULL || RelationGetRelid(rel) != rows[i].table)
+		{
+			if (rel)
+				table_close(rel, NoLock);
+			rel = table_open(rows[i].table, RowExclusiveLock);
+			if (rel->rd_rel->relkind != RELKIND_RELATION)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot move rows out of default partition \"%s\"",
+								RelationGetRelationName(rel)),
+						 errdetail("It is a foreign table.")));
+		}
+		simple_table_tuple_delete(rel, &tid, GetActiveSnapshot());
+	}
+	if (rel)
+		table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
+/*
+ * run_move copies rows out of the default and deletes them there.  The caller
+ * has locked the default, but the owner's own code, in a constraint perhaps,
+ * could still change it.
+ */
+static void
+run_move(const PmStatement *statement)
+{
+	uint64		nrows;
+	MovedRow   *rows = find_moved(statement->moved, &nrows);
+
+	if (pm_spi_write(statement->sql, 0, NULL, NULL, NULL) != nrows)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the default partition has changed while rows were moved out of it"),
+				 errhint("Run maintenance again.")));
+	delete_moved(rows, nrows);
+}
+
+static void
+run_statements(const PartSet *set, List *statements)
+{
+	PmSpi		spi;
+	ListCell   *lc;
+
+	pm_spi_begin(&spi, set->owner);
+	foreach(lc, statements)
+	{
+		PmStatement *statement = lfirst(lc);
+
+		if (statement->moved)
+			run_move(statement);
+		else
+			pm_spi_utility(statement->sql);
+		PM_FAILPOINT("ddl-statement");
+	}
+	pm_spi_end(&spi);
+}
+
+/* the replica identity can be set only once ATTACH has made the index */
+static void
+set_replica_identity(const PartSet *set, const PmTemplate *tmpl,
+					 const char *name)
+{
+	Oid			partition = get_relname_relid(name, get_namespace_oid(set->schema, false));
+	Oid			index = pm_catalog_child_index(partition, tmpl->replident_index);
+
+	if (OidIsValid(index))
+		run_statements(set, pm_ddl_identity_statements(partition, index));
+}
+
+/* locks what a step is about, as the step needs it, and checks it */
+static void
+lock_for_step(const PmLook *look, const PlanStep *step, TimestampTz now)
+{
+	switch (step->kind)
+	{
+		case STEP_CREATE:
+		case STEP_FINALIZE:
+			break;				/* by their statements */
+		case STEP_RETIRE:
+			lock_retired(look, step);
+			break;
+		default:
+			lock_detached(look, step, now);
+	}
+}
+
+/* writes down what the catalogs do not say, before or after a step */
+static void
+mark_step(const PmLook *look, const PlanStep *step)
+{
+	switch (step->kind)
+	{
+		case STEP_REATTACH:
+		case STEP_DROP:
+			pm_mark_forget(step->partition->oid);
+			break;
+		case STEP_RETIRE:
+			if (step->retire != RETIRE_DROP)
+				pm_mark_settled(step->partition->oid);
+			break;
+		case STEP_SETTLE:
+			pm_mark_settled(step->partition->oid);
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * pm_ddl_apply carries out one step in the current transaction.
+ *
+ * The caller holds SHARE UPDATE EXCLUSIVE on the parent since before it looked,
+ * but for partitions that are detached.  now is when a grace begins.
+ * Locks: see pm_ddl_locks.  Errors: core's, and "was changed by another session".
+ */
+void
+pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step,
+			 TimestampTz now)
+{
+	const PartSet *set = look->set;
+
+	if ((step->kind == STEP_RETIRE || step->kind == STEP_SETTLE) &&
+		step->retire == RETIRE_MOVE)
+		check_retention_schema(set);
+	lock_for_step(look, step, now);
+	if (step->kind == STEP_RETIRE && step->retire != RETIRE_DROP)
+		pm_mark_write(set, step, now);
+	run_statements(set, pm_ddl_statements(look, tmpl, step));
+	mark_step(look, step);
+	if (step->kind == STEP_CREATE && OidIsValid(tmpl->replident_index))
+		set_replica_identity(set, tmpl, step->name);
+	CommandCounterIncrement();
+}
+
+/*
+ * pm_ddl_drop_many carries out steps that only DROP, as one statement: event
+ * triggers, ours among them, are called once and not for each.
+ */
+void
+pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl, List *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, steps)
+		lock_retired(look, lfirst(lc));
+	run_statements(look->set, pm_ddl_drop_statements(steps));
+}
+
+/* pm_ddl_create_default makes a default partition, or attaches the table of that name. */
+void
+pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl)
+{
+	const PartSet *set = look->set;
+	char	   *name = pm_name_default(set->name);
+	bool		exists = OidIsValid(get_relname_relid(name, get_namespace_oid(set->schema, false)));
+
+	run_statements(set, pm_ddl_default_statements(set, tmpl, name, exists));
+	CommandCounterIncrement();
+	if (OidIsValid(tmpl->replident_index))
+		set_replica_identity(set, tmpl, name);
+}
+
+/*
+ * pm_ddl_analyze collects statistics of a parent; with only_parent, and from
+ * 18 on, of the parent alone.  SHARE UPDATE EXCLUSIVE on what it reads.
+ */
+void
+pm_ddl_analyze(Oid relation, Oid owner, bool only_parent)
+{
+	PmSpi		spi;
+
+	pm_spi_begin(&spi, owner);
+	pm_spi_utility(pm_ddl_analyze_text(relation, only_parent));
+	pm_spi_end(&spi);
+}

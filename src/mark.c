@@ -1,0 +1,403 @@
+/*-------------------------------------------------------------------------
+ *
+ * mark.c
+ *		part_detached, what was detached and waits, and part_hold, what must
+ *		stay.
+ *
+ * DETACH erases the bounds of a partition, so a mark with them is written
+ * before it.  A mark is only a note: whether a partition is attached is what
+ * the catalogs say, at every look anew.  One that is attached again, to any
+ * table, is left alone whatever its mark says.
+ *
+ * Our tables are read and written as the extension's owner.  Nothing here
+ * decides whether the caller may: that is done at the entry.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "config.h"
+#include "internal.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+static const char *const rule_names[] = {
+	[RULE_AGE] = "age",
+	[RULE_COUNT] = "count",
+	[RULE_SIZE] = "size",
+	[RULE_ASKED] = "asked"
+};
+
+static PmRule
+rule_of(const char *name)
+{
+	for (int i = 0; i < lengthof(rule_names); i++)
+		if (strcmp(rule_names[i], name) == 0)
+			return (PmRule) i;
+	return RULE_ASKED;			/* never comes back by itself */
+}
+
+
+/* ---------- reading ---------- */
+
+/* one end of a mark's bound, NULL being open; false if the axis cannot hold it */
+static bool
+read_end(const PartKey *key, uint64 row, int column, int64 *pos, int64 *raw,
+		 bool *open)
+{
+	Datum		value = pm_spi_value(row, column, open);
+
+	if (*open)
+		return true;
+	*raw = DatumGetInt64(value);
+	if (!key->is_list)
+		return pm_key_position(key, *raw, true, pos);
+	*pos = *raw;				/* the highest value + 1 may be no value */
+	return true;
+}
+
+/* the values of a LIST partition, out of what pm_ddl_range has printed */
+static void
+read_values(Partition *partition, const char *range)
+{
+	partition->has_null = strstr(range, "NULL") != NULL;
+	partition->values = palloc(sizeof(int64) * (strlen(range) / 2 + 1));
+	while (*range)
+	{
+		char	   *end;
+
+		if (strchr("-0123456789", *range) == NULL)
+		{
+			range++;
+			continue;
+		}
+		partition->values[partition->nvalues++] = strtoll(range, &end, 10);
+		range = end;
+	}
+}
+
+/* columns: see pm_mark_read */
+static PmMark *
+mark_from_row(const PartKey *key, uint64 row)
+{
+	PmMark	   *mark = palloc0(sizeof(PmMark));
+	Partition  *partition = palloc0(sizeof(Partition));
+	PartBound  *bound = &partition->bound;
+	bool		isnull;
+	Datum		value;
+	char	   *verdict;
+
+	mark->partition = partition;
+	partition->oid = pm_spi_oid(row, 1);
+	partition->schema = pm_spi_string(row, 2);
+	partition->name = pm_spi_string(row, 3);
+	partition->owner = pm_spi_oid(row, 4);
+	partition->relkind = DatumGetChar(pm_spi_value(row, 5, &isnull));
+	partition->rows = DatumGetFloat4(pm_spi_value(row, 6, &isnull));
+	mark->range = pm_spi_string(row, 7);
+	partition->is_readable =
+		read_end(key, row, 8, &bound->lower, &bound->lower_raw, &bound->lower_open) &&
+		read_end(key, row, 9, &bound->upper, &bound->upper_raw, &bound->upper_open);
+	if (key->is_list)
+		read_values(partition, mark->range);
+	mark->rule = rule_of(pm_spi_string(row, 10));
+	mark->is_settled = pm_spi_bool(row, 11);
+	value = pm_spi_value(row, 12, &isnull);
+	mark->has_drop = !isnull;
+	mark->drop_after = isnull ? 0 : DatumGetTimestampTz(value);
+	verdict = pm_spi_string(row, 13);
+	mark->is_archived = verdict != NULL && strcmp(verdict, "drop") == 0;
+	value = pm_spi_value(row, 14, &isnull);
+	mark->retry_after = isnull ? 0 : DatumGetTimestampTz(value);
+	mark->is_attached = pm_spi_bool(row, 15);
+	return mark;
+}
+
+static void
+read_marks(PartSet *set, const PmExtension *ext, MemoryContext caller)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(set->parent)};
+	uint64		rows;
+	MemoryContext old;
+
+	rows = pm_spi_select_kept(pm_config_sql(ext,
+											"SELECT c.oid, n.nspname, c.relname, c.relowner, c.relkind, c.reltuples,"
+											" d.range, d.lower_raw, d.upper_raw, d.reason, d.is_settled, d.drop_after,"
+											" d.verdict, d.retry_after,"
+											" EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)"
+											" FROM %d d JOIN pg_class c ON c.oid = d.partition"
+											" JOIN pg_namespace n ON n.oid = c.relnamespace"
+											" WHERE d.parent_table = $1::regclass"
+											" ORDER BY d.lower_raw NULLS FIRST, c.oid"),
+							  1, types, values, NULL);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+		set->marks = lappend(set->marks, mark_from_row(&set->key, i));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+read_holds(PartSet *set, const PmExtension *ext, MemoryContext caller)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(set->parent)};
+	uint64		rows;
+	MemoryContext old;
+
+	rows = pm_spi_select_kept(pm_config_sql(ext,
+											"SELECT lower, upper, reason FROM %h"
+											" WHERE parent_table = $1::regclass ORDER BY id"),
+							  1, types, values, NULL);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		PmHold	   *hold = palloc0(sizeof(PmHold));
+		char	   *lower = pm_spi_string(i, 1);
+		char	   *upper = pm_spi_string(i, 2);
+
+		hold->bound.lower_open = lower == NULL;
+		if (lower)
+			hold->bound.lower = pm_position_read(&set->key, lower);
+		hold->bound.upper_open = upper == NULL;
+		if (upper)
+			hold->bound.upper = pm_position_read(&set->key, upper);
+		hold->reason = pm_spi_string(i, 3);
+		set->holds = lappend(set->holds, hold);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* pm_mark_read adds to a set its marks and its holds, if it has any. */
+void
+pm_mark_read(PartSet *set)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+
+	if (!set->has_marks && !set->has_holds)
+		return;
+	set->marks = set->holds = NIL;
+	pm_config_begin(&spi, &ext);
+	if (set->has_marks)
+		read_marks(set, &ext, caller);
+	if (set->has_holds)
+		read_holds(set, &ext, caller);
+	pm_spi_end(&spi);
+}
+
+
+/* ---------- marks ---------- */
+
+/*
+ * pm_mark_write notes that a partition is about to be detached, and what is to
+ * become of it.  A mark that is left of an earlier detach is replaced.
+ */
+void
+pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
+{
+	const Partition *partition = step->partition;
+	const PartBound *bound = &step->bound;
+	PmExtension ext;
+	PmSpi		spi;
+	bool		is_plain = step->retire == RETIRE_DROP ||
+		step->retire == RETIRE_LATER;
+	bool		drops = is_plain || (step->retire == RETIRE_MOVE && set->has_grace && set->drops);
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT8OID, INT8OID, TEXTOID,
+	TIMESTAMPTZOID, BOOLOID, BOOLOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(partition->oid),
+		ObjectIdGetDatum(set->parent),
+		CStringGetTextDatum(pm_ddl_range(&set->key, partition, bound)),
+		Int64GetDatum(bound->lower_raw),
+		Int64GetDatum(bound->upper_raw),
+		CStringGetTextDatum(rule_names[step->rule]),
+		TimestampTzGetDatum(now),
+		BoolGetDatum(drops),
+		BoolGetDatum(is_plain)
+	};
+	char		nulls[] = "         ";
+
+	if (bound->lower_open)
+		nulls[3] = 'n';
+	if (bound->upper_open)
+		nulls[4] = 'n';
+	pm_config_begin(&spi, &ext);
+	pm_spi_write_kept(pm_config_sql(&ext,
+									"INSERT INTO %d AS d (partition, parent_table, range, lower_raw, upper_raw,"
+									" reason, marked_at, drop_after, is_settled)"
+									" SELECT $1::regclass, $2::regclass, $3, $4, $5, $6, $7,"
+									" CASE WHEN $8 THEN $7 + coalesce(c.retention_grace, '0') END, $9"
+									" FROM %c c WHERE c.parent_table = $2::regclass"
+									" ON CONFLICT (partition) DO UPDATE SET parent_table = excluded.parent_table,"
+									" range = excluded.range, lower_raw = excluded.lower_raw,"
+									" upper_raw = excluded.upper_raw, reason = excluded.reason,"
+									" marked_at = excluded.marked_at, drop_after = excluded.drop_after,"
+									" is_settled = excluded.is_settled, verdict = NULL, retry_after = NULL"),
+					  lengthof(types), types, values, nulls);
+	pm_spi_end(&spi);
+}
+
+static uint64
+change_mark(Oid partition, const char *sql)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(partition)};
+	uint64		rows;
+
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_write_kept(pm_config_sql(&ext, sql), 1, types, values, NULL);
+	pm_spi_end(&spi);
+	return rows;
+}
+
+/* pm_mark_settled notes that what follows the detach of a partition is done. */
+void
+pm_mark_settled(Oid partition)
+{
+	change_mark(partition, "UPDATE %d SET is_settled = true WHERE partition = $1::regclass");
+}
+
+/* pm_mark_forget deletes the mark of a partition. */
+void
+pm_mark_forget(Oid partition)
+{
+	change_mark(partition, "DELETE FROM %d WHERE partition = $1::regclass");
+}
+
+/*
+ * pm_mark_lock locks the mark of a partition that is about to be dropped;
+ * false if it is gone, or does not say any more that it may be dropped.
+ */
+bool
+pm_mark_lock(Oid partition, TimestampTz now)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID, TIMESTAMPTZOID};
+	Datum		values[] = {ObjectIdGetDatum(partition), TimestampTzGetDatum(now)};
+	bool		found;
+
+	pm_config_begin(&spi, &ext);
+	found = pm_spi_write_kept(pm_config_sql(&ext,
+											"UPDATE %d SET drop_after = drop_after"
+											" WHERE partition = $1::regclass AND drop_after <= $2"),
+							  2, types, values, NULL) > 0;
+	pm_spi_end(&spi);
+	return found;
+}
+
+/*
+ * pm_mark_verdict notes what the archive function has said.  "keep" is for good;
+ * "retry" is asked again after a while.
+ */
+void
+pm_mark_verdict(Oid partition, const char *verdict, TimestampTz retry_after)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(partition),
+		CStringGetTextDatum(verdict),
+		TimestampTzGetDatum(retry_after)
+	};
+
+	pm_config_begin(&spi, &ext);
+	pm_spi_write_kept(pm_config_sql(&ext,
+									"UPDATE %d SET verdict = $2,"
+									" drop_after = CASE WHEN $2 <> 'keep' THEN drop_after END,"
+									" retry_after = CASE WHEN $2 = 'retry' THEN $3 END"
+									" WHERE partition = $1::regclass"),
+					  3, types, values, NULL);
+	pm_spi_end(&spi);
+}
+
+/*
+ * pm_mark_find returns the set that a detached partition belonged to, or
+ * InvalidOid if it has no mark.
+ */
+Oid
+pm_mark_find(Oid partition)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(partition)};
+	Oid			parent = InvalidOid;
+
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT parent_table::oid FROM %d WHERE partition = $1::regclass"),
+						   1, types, values, NULL) > 0)
+		parent = pm_spi_oid(0, 1);
+	pm_spi_end(&spi);
+	return parent;
+}
+
+
+/* ---------- holds ---------- */
+
+/* pm_hold_add adds a hold, ends as positions or NULL, and returns its number. */
+int64
+pm_hold_add(Oid parent, const char *lower, const char *upper,
+			const char *reason, const char *held_by)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(parent),
+		lower ? CStringGetTextDatum(lower) : (Datum) 0,
+		upper ? CStringGetTextDatum(upper) : (Datum) 0,
+		CStringGetTextDatum(reason),
+		CStringGetTextDatum(held_by)
+	};
+	char		nulls[] = {' ', lower ? ' ' : 'n', upper ? ' ' : 'n', ' ', ' ', '\0'};
+	bool		isnull;
+	int64		id;
+
+	pm_config_begin(&spi, &ext);
+	pm_spi_write(pm_config_sql(&ext,
+							   "INSERT INTO %h (parent_table, lower, upper, reason, held_by, held_at)"
+							   " VALUES ($1, $2, $3, $4, $5, clock_timestamp()) RETURNING id"),
+				 5, types, values, nulls);
+	id = DatumGetInt64(pm_spi_value(0, 1, &isnull));
+	pm_spi_end(&spi);
+	return id;
+}
+
+/* pm_hold_find returns the set of a hold, or InvalidOid if there is none. */
+Oid
+pm_hold_find(int64 id)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(id)};
+	Oid			parent = InvalidOid;
+
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select(pm_config_sql(&ext, "SELECT parent_table::oid FROM %h WHERE id = $1"),
+					  1, types, values, NULL) > 0)
+		parent = pm_spi_oid(0, 1);
+	pm_spi_end(&spi);
+	return parent;
+}
+
+/* pm_hold_delete ends a hold. */
+void
+pm_hold_delete(int64 id)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(id)};
+
+	pm_config_begin(&spi, &ext);
+	pm_spi_write(pm_config_sql(&ext, "DELETE FROM %h WHERE id = $1"), 1, types, values, NULL);
+	pm_spi_end(&spi);
+}
