@@ -52,6 +52,18 @@ extern void pm_failpoint_define(void);
 #define pm_failpoint_define() ((void) 0)
 #endif
 
+/*
+ * Work on a set is divided between two lanes, each with workers of its own, so
+ * that creation waits for nothing slow.
+ */
+typedef enum PmLane
+{
+	LANE_CREATE,				/* partitions that will be needed */
+	LANE_UPKEEP					/* retention, and those no longer written */
+} PmLane;
+
+#define PM_LANES (LANE_UPKEEP + 1)
+
 /* ---------- attempt.c ---------- */
 extern ErrorData *pm_attempt(void (*work) (void *arg), void *arg);
 
@@ -262,6 +274,19 @@ extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
 extern char *pm_ddl_detach_concurrently(const PartSet *set,
 										const Partition *partition);
 
+/* ---------- toplevel.c ---------- */
+
+/* a statement that must not be in a transaction block */
+typedef struct PmTopLevel
+{
+	const char *sql;			/* one utility statement, names qualified */
+	Oid			userid;			/* as whom */
+	int			lock_timeout;	/* ms, for each of its waits; 0: none */
+	const char *activity;		/* for pg_stat_activity */
+} PmTopLevel;
+
+extern ErrorData *pm_toplevel_run(const PmTopLevel *top, MemoryContext context);
+
 /* ---------- maintenance.c ---------- */
 
 /* what one run is asked to do */
@@ -304,8 +329,10 @@ extern void pm_maintain_all(List *parents, const PmOrder *order,
 							List **outcomes);
 extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
 								   PmTemplate **tmpl);
-extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now);
+extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now, PmLane lane);
 extern bool pm_run_step(PmWorkerRun *run);
+extern const PmTopLevel *pm_run_toplevel(PmWorkerRun *run);
+extern void pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata);
 extern void pm_run_succeeded(PmWorkerRun *run);
 extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);
 
