@@ -345,9 +345,28 @@ retire_action(const PmOutcome *outcome, bool dry_run)
 {
 	if (outcome->step->blocked != NULL)
 		return psprintf("blocked: %s", outcome->step->blocked);
+	switch (outcome->step->kind)
+	{
+		case STEP_CREATE:
+		case STEP_UPKEEP:
+			return NULL;		/* not of retention */
+		case STEP_FINALIZE:
+			return dry_run ? "detach would be finalized" : "detach finalized";
+		case STEP_REATTACH:
+			return dry_run ? "would be attached again" : "attached again";
+		case STEP_SETTLE:
+			return dry_run ? "would be settled" : "settled";
+		case STEP_ARCHIVE:
+			return dry_run ? "would be archived" : outcome->step->reason;
+		case STEP_DROP:
+			return dry_run ? "would be dropped" : "dropped";
+		case STEP_RETIRE:
+			break;
+	}
 	switch (outcome->step->retire)
 	{
 		case RETIRE_KEEP:
+		case RETIRE_LATER:
 			return dry_run ? "would be detached" : "detached";
 		case RETIRE_MOVE:
 			return psprintf("%s to schema %s", dry_run ? "would be moved" : "moved",

@@ -56,6 +56,13 @@
 	  pg_proc_aclcheck(objid, roleid, mode)) == ACLCHECK_OK)
 #endif
 
+/* Names in text: 16 reports errors to a context, if there is one. */
+#if PG_VERSION_NUM >= 160000
+#define pm_name_list(text) stringToQualifiedNameList(text, NULL)
+#else
+#define pm_name_list(text) stringToQualifiedNameList(text)
+#endif
+
 /* ANALYZE of a parent without its partitions: since 18 */
 #if PG_VERSION_NUM >= 180000
 #define PM_ANALYZE_ONLY "ONLY "

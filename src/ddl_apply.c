@@ -24,6 +24,7 @@
 #include "catalog/pg_namespace.h"
 #include "ddl.h"
 #include "internal.h"
+#include "portability/instr_time.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -32,6 +33,32 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+
+/* the strongest lock on a parent that the last step has taken, and when */
+static const char *lock_taken = NULL;
+static instr_time lock_since;
+
+static void
+note_lock(const char *lock)
+{
+	lock_taken = lock;
+	INSTR_TIME_SET_CURRENT(lock_since);
+}
+
+/*
+ * pm_ddl_lock_held tells which lock on the parent the last step has taken, and
+ * for how many microseconds it has had it until now; NULL for none.
+ */
+const char *
+pm_ddl_lock_held(int64 *lock_us)
+{
+	instr_time	duration;
+
+	INSTR_TIME_SET_CURRENT(duration);
+	INSTR_TIME_SUBTRACT(duration, lock_since);
+	*lock_us = INSTR_TIME_GET_MICROSEC(duration);
+	return lock_taken;
+}
 
 static void
 changed_meanwhile(const Partition *partition)
@@ -65,6 +92,7 @@ lock_retired(const PmLook *look, const PlanStep *step)
 	const Partition *partition = step->partition;
 
 	LockRelationOid(look->set->parent, AccessExclusiveLock);
+	note_lock("ACCESS EXCLUSIVE");
 	if (look->dflt)
 		LockRelationOid(look->dflt->oid, AccessExclusiveLock);
 	LockRelationOid(partition->oid, AccessExclusiveLock);
@@ -83,7 +111,10 @@ lock_detached(const PmLook *look, const PlanStep *step, TimestampTz now)
 	const Partition *partition = step->partition;
 
 	if (step->kind == STEP_REATTACH)
+	{
 		LockRelationOid(look->set->parent, ShareUpdateExclusiveLock);
+		note_lock("SHARE UPDATE EXCLUSIVE");
+	}
 	LockRelationOid(partition->oid, AccessExclusiveLock);
 	if (!has_its_name(partition) || get_rel_relispartition(partition->oid) ||
 		pm_mark_find(partition->oid) != look->set->parent ||
@@ -226,8 +257,10 @@ lock_for_step(const PmLook *look, const PlanStep *step, TimestampTz now)
 	switch (step->kind)
 	{
 		case STEP_CREATE:
+			break;				/* by its statements */
 		case STEP_FINALIZE:
-			break;				/* by their statements */
+			note_lock("SHARE UPDATE EXCLUSIVE");
+			break;
 		case STEP_RETIRE:
 			lock_retired(look, step);
 			break;
@@ -271,6 +304,7 @@ pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step,
 {
 	const PartSet *set = look->set;
 
+	lock_taken = NULL;
 	if ((step->kind == STEP_RETIRE || step->kind == STEP_SETTLE) &&
 		step->retire == RETIRE_MOVE)
 		check_retention_schema(set);

@@ -366,9 +366,7 @@ note_findings(PmHealth *health, const PartPlan *plan, PmStatus status)
 					remedy = psprintf("run %s", call(health, "partition_gap_fill"));
 				break;
 			case FINDING_PENDING:
-				if (status == STATUS_BLOCKED)
-					remedy = "finish that detach with FINALIZE";
-				break;
+				break;			/* its step says what it waits for */
 			case FINDING_UNREADABLE:
 				/* beside a LIST of values, one of NULL or of text is no harm */
 				if (status == STATUS_BLOCKED && !health->set->key.is_list)
@@ -378,9 +376,14 @@ note_findings(PmHealth *health, const PartPlan *plan, PmStatus status)
 				if (status == STATUS_BLOCKED)
 					remedy = "change the column to a wider type in time";
 				break;
+			case FINDING_OVERLAP:
+				if (status == STATUS_BLOCKED)
+					remedy = "move its rows, or drop it";
+				break;
 			case FINDING_CAPPED:
 			case FINDING_FAR_KEY:
 			case FINDING_LAST_KEPT:
+			case FINDING_HELD:
 				break;
 		}
 		if (remedy != NULL)

@@ -31,16 +31,8 @@ extern int	pm_step_timeout;	/* ms; 0: none */
 extern int	pm_max_create;		/* partitions a run may make */
 extern int	pm_move_rows;		/* rows a creation may move out of the default */
 extern int	pm_log_days;
-
-/*
- * What the worker does for a set is done by two processes at most, so that slow
- * work never keeps a partition from being made.
- */
-typedef enum PmLane
-{
-	LANE_CREATE,				/* creation */
-	LANE_UPKEEP					/* retention, and upkeep of cold partitions */
-} PmLane;
+extern int	pm_detach_timeout;	/* ms */
+extern int	pm_drop_pause;		/* ms for each gigabyte dropped */
 
 /* ---------- failpoint.c ---------- */
 #ifdef PARTMGR_DEBUG
@@ -125,6 +117,8 @@ typedef struct PmState
 	char	   *upkeep_error;
 	TimestampTz busy_since;		/* 0: no lock is waited for */
 	char	   *blockers;
+	int			busy;			/* tries that found the set locked, by lane */
+	int			upkeep_busy;
 } PmState;
 
 /* one line of part_log */
@@ -164,6 +158,7 @@ extern bool pm_config_note_failure(PmLane lane, Oid parent, TimestampTz now,
 								   int sqlerrcode, const char *message);
 extern bool pm_config_note_busy(PmLane lane, Oid parent, TimestampTz now,
 								const char *blockers);
+extern void pm_config_retry_now(PmLane lane, Oid parent, TimestampTz now);
 extern void pm_config_make_due(Oid parent, TimestampTz now);
 extern void pm_config_state(Oid parent, PmState *state);
 extern void pm_log_write(List *entries);
@@ -254,7 +249,10 @@ extern void pm_obstacle_check(const PmLook *look, PmTemplate *tmpl,
 extern char *pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms);
 extern char *pm_obstacle_cancel(Oid parent, Oid owner, bool exclusive);
 
-/* ---------- ddl.c ---------- */
+/* ---------- archive.c ---------- */
+extern void pm_archive(const PartSet *set, PlanStep *step, TimestampTz now);
+
+/* ---------- ddl.c, ddl_apply.c ---------- */
 extern List *pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
 							   const PlanStep *step);
 extern char *pm_ddl_text(const PmLook *look, const PmTemplate *tmpl,
@@ -265,6 +263,7 @@ extern char *pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl,
 						  const PlanStep *step);
 extern void pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl,
 						 const PlanStep *step, TimestampTz now);
+extern const char *pm_ddl_lock_held(int64 *lock_us);
 extern bool pm_ddl_drops_directly(const PartSet *set, const PmTemplate *tmpl,
 								  const PlanStep *step);
 extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
@@ -282,6 +281,7 @@ typedef struct PmTopLevel
 	const char *sql;			/* one utility statement, names qualified */
 	Oid			userid;			/* as whom */
 	int			lock_timeout;	/* ms, for each of its waits; 0: none */
+	int			relation_timeout;	/* ms, for each wait for a table; 0: as above */
 	const char *activity;		/* for pg_stat_activity */
 } PmTopLevel;
 
@@ -318,6 +318,8 @@ typedef struct PmOutcome
 	const char *status;			/* done, planned, blocked */
 	int64		rows;
 	int64		bytes;
+	const char *lock;			/* taken on the parent, or NULL */
+	int64		lock_us;		/* and held for so long */
 	const char *locks;			/* of a dry run */
 	const char *sql;			/* of a dry run */
 } PmOutcome;
@@ -332,7 +334,8 @@ extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
 extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now, PmLane lane);
 extern bool pm_run_step(PmWorkerRun *run);
 extern const PmTopLevel *pm_run_toplevel(PmWorkerRun *run);
-extern void pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata);
+extern bool pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata);
+extern int	pm_run_pause(PmWorkerRun *run);
 extern void pm_run_succeeded(PmWorkerRun *run);
 extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);
 

@@ -34,9 +34,23 @@
 const char *
 pm_step_name(const PlanStep *step)
 {
-	static const char *const retire[] = {"detach", "move", "drop"};
+	static const char *const names[] = {
+		[STEP_CREATE] = "create",
+		[STEP_FINALIZE] = "finalize",
+		[STEP_REATTACH] = "reattach",
+		[STEP_SETTLE] = "settle",
+		[STEP_ARCHIVE] = "archive",
+		[STEP_DROP] = "drop",
+		[STEP_UPKEEP] = "upkeep"
+	};
+	static const char *const retire[] = {
+		[RETIRE_KEEP] = "detach",
+		[RETIRE_MOVE] = "move",
+		[RETIRE_DROP] = "drop",
+		[RETIRE_LATER] = "detach"
+	};
 
-	return step->kind == STEP_CREATE ? "create" : retire[step->retire];
+	return step->kind == STEP_RETIRE ? retire[step->retire] : names[step->kind];
 }
 
 static char *
@@ -90,6 +104,8 @@ ordered_set(const PartSet *set, const PmOrder *order)
 	if (order->retention)
 	{
 		copy->has_retention = true;
+		copy->retention_partitions = 0;
+		copy->retention_bytes = 0;
 		if (!pm_interval_parse(&set->key, order->retention, &copy->retention, &problem))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -106,6 +122,8 @@ find_point(const PmLook *look, const PmOrder *order, PlanPoint *point)
 	find_anchor(look, order, point);
 	point->max_create = order->uncapped ? PM_MAX_PARTITIONS :
 		order->max_create > 0 ? order->max_create : pm_max_create;
+	point->now = order->now;
+	point->asked = order->retention != NULL;
 	point->max_far = pm_max_create;
 	point->fill_gaps = order->fill_gaps;
 	point->create = order->create;
@@ -145,6 +163,26 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	return plan;
 }
 
+/*
+ * pm_wants_upkeep tells whether a set has anything to retire, or to care for.
+ * What stands in the way of it is not asked: it would be asked every minute.
+ */
+bool
+pm_wants_upkeep(const PmLook *look, TimestampTz now)
+{
+	PmOrder		order = {.now = now, .retire = true};
+	PlanPoint	point;
+	ListCell   *lc;
+	bool		is_pending = false;
+
+	foreach(lc, look->partitions)
+		is_pending |= ((Partition *) lfirst(lc))->is_pending;
+	if (!is_pending && !pm_set_retires(look->set))
+		return false;
+	find_point(look, &order, &point);
+	return pm_plan(look->set, look->partitions, &point)->steps != NIL;
+}
+
 PmOutcome *
 pm_make_outcome(const PmLook *look, PlanStep *step, const char *status)
 {
@@ -158,12 +196,19 @@ pm_make_outcome(const PmLook *look, PlanStep *step, const char *status)
 	outcome->status = status;
 	outcome->rows = step->move_rows;
 	outcome->bytes = -1;
-	if (step->kind == STEP_RETIRE)
+	if (step->partition)
 	{
 		outcome->rows = step->partition->rows < 0 ? -1 : (int64) step->partition->rows;
 		outcome->bytes = pm_catalog_bytes(step->partition->oid);
 	}
 	return outcome;
+}
+
+/* pm_note_lock adds to an outcome the lock that its step has taken. */
+void
+pm_note_lock(PmOutcome *outcome)
+{
+	outcome->lock = pm_ddl_lock_held(&outcome->lock_us);
 }
 
 void
@@ -188,6 +233,8 @@ pm_log_outcomes(List *outcomes)
 		if (entry->sqlstate)
 			entry->sqlstate = pstrdup(entry->sqlstate);
 		entry->message = blocked ? outcome->step->blocked : outcome->step->reason;
+		entry->lock = outcome->lock;
+		entry->lock_us = outcome->lock_us;
 		entries = lappend(entries, entry);
 	}
 	pm_log_write(entries);
@@ -219,11 +266,30 @@ planned_outcomes(const PmLook *look, const PartPlan *plan, const PmTemplate *tmp
 }
 
 /*
+ * do_step carries out one step of many; a plain DROP is left for all at once.
+ */
+static void
+do_step(const PmLook *look, const PmTemplate *tmpl, PlanStep *step,
+		TimestampTz now, List **drops)
+{
+	if (step->blocked)
+		ereport(step->is_waiting ? NOTICE : WARNING,
+				(errcode(step->blocked_code), errmsg("%s", step->blocked)));
+	else if (pm_ddl_drops_directly(look->set, tmpl, step))
+		*drops = lappend(*drops, step);
+	else if (step->kind == STEP_ARCHIVE)
+		pm_archive(look->set, step, now);
+	else
+		pm_ddl_apply(look, tmpl, step, now);
+}
+
+/*
  * do_steps carries out a whole plan in the current transaction.  A step that is
  * blocked is a warning, and the others are done.
  */
 static List *
-do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl)
+do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl,
+		 TimestampTz now)
 {
 	List	   *result = NIL;
 	List	   *drops = NIL;
@@ -235,14 +301,9 @@ do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl)
 
 		CHECK_FOR_INTERRUPTS();
 		result = lappend(result, pm_make_outcome(look, step, step->blocked ? "blocked" : "done"));
-		if (step->blocked)
-			ereport(WARNING,
-					(errcode(step->blocked_code), errmsg("%s", step->blocked)));
-		else if (step->kind == STEP_RETIRE && step->retire == RETIRE_DROP &&
-				 !tmpl->has_incoming_fk)
-			drops = lappend(drops, step);
-		else
-			pm_ddl_apply(look, tmpl, step);
+		do_step(look, tmpl, step, now, &drops);
+		if (step->partition && !step->blocked)
+			pm_note_lock(llast(result));
 	}
 	if (drops)
 		pm_ddl_drop_many(look, tmpl, drops);
@@ -339,7 +400,7 @@ pm_maintain(Oid parent, const PmOrder *order)
 		plan = pm_maintenance_decide(look, order, &tmpl);
 	}
 	PM_FAILPOINT("maintain-looked");
-	outcomes = plan->steps == NIL ? NIL : do_steps(look, plan, tmpl);
+	outcomes = plan->steps == NIL ? NIL : do_steps(look, plan, tmpl, order->now);
 	if (plan->left_out > 0)
 		ereport(NOTICE,
 				(errmsg("%d partitions of table %s are left for the next runs",
@@ -400,6 +461,14 @@ has_nothing_to_do(const PmLook *look, const PmOrder *order)
 	return pm_plan(look->set, look->partitions, &point)->steps == NIL;
 }
 
+/* pm_set_retires tells whether a set has any retention, or what it has left. */
+bool
+pm_set_retires(const PartSet *set)
+{
+	return set->has_retention || set->retention_partitions > 0 ||
+		set->retention_bytes > 0 || set->has_marks;
+}
+
 /*
  * try_in_turn maintains a set in one subtransaction for creation and one for
  * retention: trouble with the second must not undo the first.
@@ -412,7 +481,7 @@ try_in_turn(const PartSet *set, const PmOrder *order, List **outcomes)
 
 	/* the look at all sets has found steps, or a highest key is to be read */
 	part.lock_first = set->key.axis != AXIS_ID;
-	if (!order->create || !order->retire || order->dry_run || !set->has_retention)
+	if (!order->create || !order->retire || order->dry_run || !pm_set_retires(set))
 		return try_maintain(set->parent, &part, outcomes);
 	part.retire = false;
 	edata = try_maintain(set->parent, &part, outcomes);
@@ -469,7 +538,7 @@ pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
 				 edata->hint ? errhint("%s", edata->hint) : 0));
 		if (order->dry_run)
 			continue;
-		(void) pm_config_note_failure(set->parent, order->now, edata->sqlerrcode,
+		(void) pm_config_note_failure(LANE_CREATE, set->parent, order->now, edata->sqlerrcode,
 									  edata->message);
 		pm_log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
 	}

@@ -9,9 +9,11 @@
 #define PARTMGR_MAINTENANCE_H
 
 #include "internal.h"
+#include "portability/instr_time.h"
 
 extern PmOutcome *pm_make_outcome(const PmLook *look, PlanStep *step,
 								  const char *status);
+extern void pm_note_lock(PmOutcome *outcome);
 extern void pm_log_outcomes(List *outcomes);
 extern void pm_log_failure(Oid parent, const char *action, int sqlerrcode,
 						   const char *message);
@@ -19,5 +21,60 @@ extern void pm_note_backfill(const PartSet *set, const PmOrder *order,
 							 const PartPlan *plan);
 extern const char *pm_step_name(const PlanStep *step);
 extern PlanStep *pm_first_step(const PartPlan *plan);
+extern bool pm_set_retires(const PartSet *set);
+extern bool pm_wants_upkeep(const PmLook *look, TimestampTz now);
+
+/* how a run by the worker comes to its end */
+typedef enum RunEnd
+{
+	RUN_DONE,
+	RUN_BUSY					/* a lock was not to be had: the next rung */
+} RunEnd;
+
+/* one maintenance by the worker of a lane, over several transactions */
+struct PmWorkerRun
+{
+	Oid			parent;
+	Oid			owner;			/* of the set, at the last look */
+	TimestampTz now;
+	PmLane		lane;
+	MemoryContext context;		/* of this struct; survives transactions */
+	int			steps;
+	char	   *last_step;		/* to notice a step that changes nothing */
+	RunEnd		end;
+	bool		exclusive;		/* the step at work has writers, or all, wait */
+	bool		cancel_blockers;
+	char	   *blockers;		/* who was in the way, or NULL */
+	List	   *failed;			/* of char *: partitions whose step failed */
+	char	   *blocked;		/* why the first step cannot be done, or NULL */
+	int			blocked_code;
+
+	/* the create lane: there is work for the other one */
+	bool		wants_upkeep;
+
+	/* the upkeep lane: when it is to come back; 0: when there is work again */
+	TimestampTz next;
+	PmTopLevel *top;			/* to be run before the next step, or NULL */
+	PmLogEntry *top_entry;		/* what is logged when that is done */
+	instr_time	top_start;
+	char	   *top_name;		/* of the partition */
+	int			pause_ms;		/* before the next step */
+};
+
+/* run.c, for run_upkeep.c */
+extern bool pm_run_lock(PmWorkerRun *run);
+extern void pm_run_postpone(PmWorkerRun *run, const char *message);
+extern PmLook *pm_run_look(PmWorkerRun *run);
+extern bool pm_run_apply(PmWorkerRun *run, const PmLook *look,
+						 const PmTemplate *tmpl, PlanStep *step);
+extern void pm_run_step_failed(PmWorkerRun *run, const PlanStep *step,
+							   const ErrorData *edata);
+extern void pm_run_mark_failed(PmWorkerRun *run, PartPlan *plan);
+extern void pm_run_keep_blocked(PmWorkerRun *run, const PmLook *look,
+								const PartPlan *plan);
+extern void pm_run_note_step(PmWorkerRun *run, const PmOutcome *outcome);
+
+/* run_upkeep.c */
+extern bool pm_run_upkeep_step(PmWorkerRun *run);
 
 #endif							/* PARTMGR_MAINTENANCE_H */

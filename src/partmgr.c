@@ -32,6 +32,8 @@ int			pm_step_timeout = 600000;
 int			pm_max_create = 1000;
 int			pm_move_rows = 10000;
 int			pm_log_days = 90;
+int			pm_detach_timeout = 600000;
+int			pm_drop_pause = 1000;
 
 extern PGDLLEXPORT void _PG_init(void);
 
@@ -64,6 +66,18 @@ define_worker_settings(void)
 							"The functions of one table must not keep the worker from the others.",
 							&pm_step_timeout,
 							600000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("partmgr.detach_timeout",
+							"Sets how long a concurrent detach waits for a transaction that may still use the partition.",
+							"The wait is in nobody's way.  A detach that is cut short is finalized later.",
+							&pm_detach_timeout,
+							600000, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("partmgr.drop_pause",
+							"Sets how long the worker pauses after dropping a partition, for each gigabyte of it.",
+							"Deleting large files keeps the disks busy.",
+							&pm_drop_pause,
+							1000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("partmgr.log_days",
 							"Sets how many days the entries of part_log are kept.",

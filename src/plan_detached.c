@@ -137,6 +137,9 @@ pm_plan_reattach(PlanWork *work, List *partitions)
 {
 	int			npast = count_past(work, partitions);
 
+	/* what somebody asks for once says nothing about what is wanted */
+	if (work->point->asked)
+		return;
 	for (int i = list_length(work->set->marks) - 1; i >= 0; i--)
 	{
 		PmMark	   *mark = list_nth(work->set->marks, i);

@@ -2,7 +2,8 @@
  *
  * run.c
  *		One maintenance of one set by the worker, a step and a transaction at a
- *		time.
+ *		time: creation, and what both lanes share.  Retention and upkeep are in
+ *		run_upkeep.c.
  *
  * Each step looks, decides and does anew, so that nothing is remembered from a
  * transaction that is over but what a person is to be told.  The lock on the
@@ -32,22 +33,6 @@
 /* steps of a run that may fail before it is given up */
 #define MAX_FAILED 10
 
-/* one maintenance by the worker, over several transactions */
-struct PmWorkerRun
-{
-	Oid			parent;
-	TimestampTz now;
-	PmLane		lane;
-	MemoryContext context;		/* of this struct; survives transactions */
-	int			steps;
-	char	   *last_step;		/* to notice a step that changes nothing */
-	bool		busy;			/* somebody else holds the set */
-	bool		exclusive;		/* the step at work has writers, or all, wait */
-	List	   *failed;			/* of char *: partitions whose step failed */
-	char	   *blocked;		/* why the first step cannot be done, or NULL */
-	int			blocked_code;
-};
-
 /*
  * pm_run_begin starts a maintenance by the worker of a lane, in the current
  * memory context.
@@ -65,32 +50,36 @@ pm_run_begin(Oid parent, TimestampTz now, PmLane lane)
 }
 
 /*
- * postpone notes who is in the way, once as long as it is the same: a reader
- * that stays for hours must not fill part_log.
+ * pm_run_postpone notes who is in the way, once as long as it is the same: a
+ * reader that stays for hours must not fill part_log.
  */
-static void
-postpone(PmWorkerRun *run, const char *message)
+void
+pm_run_postpone(PmWorkerRun *run, const char *message)
 {
-	char	   *who = pm_catalog_blockers(run->parent, run->exclusive);
+	char	   *who = pm_obstacle_holders(run->parent, run->exclusive, 0);
 	PmLogEntry	entry = {
 		.parent = run->parent,
 		.action = "postponed",
 		.message = psprintf("%s: %s", message, who ? who : "another session")
 	};
 
+	run->end = RUN_BUSY;
+	run->blockers = MemoryContextStrdup(run->context, entry.message);
 	if (!pm_log_repeats(&entry))
 		pm_log_failure(run->parent, entry.action, ERRCODE_LOCK_NOT_AVAILABLE,
 					   entry.message);
 }
 
-/* takes the lock that keeps runs apart if it can be had at once */
-static bool
-lock_or_postpone(PmWorkerRun *run)
+/*
+ * pm_run_lock takes the lock that keeps runs apart if it can be had at once; if
+ * not, the run is over for now.
+ */
+bool
+pm_run_lock(PmWorkerRun *run)
 {
 	if (ConditionalLockRelationOid(run->parent, ShareUpdateExclusiveLock))
 		return true;
-	run->busy = true;
-	postpone(run, "the table is locked");
+	pm_run_postpone(run, "the table is locked");
 	return false;
 }
 
@@ -104,9 +93,12 @@ keep_first(PmWorkerRun *run, int sqlerrcode, const char *message)
 	run->blocked_code = sqlerrcode;
 }
 
-/* keeps the first reason why a step could not be done, for the end of the run */
-static void
-keep_blocked(PmWorkerRun *run, const PmLook *look, const PartPlan *plan)
+/*
+ * pm_run_keep_blocked keeps the first reason why a step could not be done, for
+ * the end of the run.  What only waits is no trouble.
+ */
+void
+pm_run_keep_blocked(PmWorkerRun *run, const PmLook *look, const PartPlan *plan)
 {
 	List	   *outcomes = NIL;
 	ListCell   *lc;
@@ -116,7 +108,7 @@ keep_blocked(PmWorkerRun *run, const PmLook *look, const PartPlan *plan)
 		PlanStep   *step = lfirst(lc);
 
 		/* what failed in this run is in the log already */
-		if (!step->blocked || step->blocked == run->blocked)
+		if (!step->blocked || step->is_waiting || step->blocked == run->blocked)
 			continue;
 		outcomes = lappend(outcomes, pm_make_outcome(look, step, "blocked"));
 		keep_first(run, step->blocked_code, step->blocked);
@@ -132,9 +124,9 @@ error_text(const ErrorData *edata)
 		edata->message;
 }
 
-/* marks the steps that failed before in this run */
-static void
-mark_failed(PmWorkerRun *run, const PmLook *look, PartPlan *plan)
+/* pm_run_mark_failed marks the steps that failed before in this run. */
+void
+pm_run_mark_failed(PmWorkerRun *run, PartPlan *plan)
 {
 	ListCell   *lc;
 	ListCell   *lc2;
@@ -152,12 +144,13 @@ mark_failed(PmWorkerRun *run, const PmLook *look, PartPlan *plan)
 	}
 }
 
-/* one call of pm_ddl_apply, for pm_attempt */
+/* one step, for pm_attempt */
 typedef struct ApplyCall
 {
 	const PmLook *look;
 	const PmTemplate *tmpl;
-	const PlanStep *step;
+	PlanStep   *step;
+	TimestampTz now;
 } ApplyCall;
 
 static void
@@ -165,7 +158,10 @@ call_apply(void *arg)
 {
 	ApplyCall  *call = arg;
 
-	pm_ddl_apply(call->look, call->tmpl, call->step);
+	if (call->step->kind == STEP_ARCHIVE)
+		pm_archive(call->look->set, call->step, call->now);
+	else
+		pm_ddl_apply(call->look, call->tmpl, call->step, call->now);
 }
 
 /* errors that end a run: a lock, what cannot happen, or too many */
@@ -177,23 +173,12 @@ ends_run(const PmWorkerRun *run, const ErrorData *edata)
 		edata->sqlerrcode == ERRCODE_INTERNAL_ERROR;
 }
 
-/*
- * apply carries out a step; false if it failed.  The error is kept for the end
- * of the run, and the next step follows: what keeps one partition must not keep
- * the others.
- */
-static bool
-apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
-	  const PlanStep *step)
+/* pm_run_step_failed notes that a step has failed, and that others may not. */
+void
+pm_run_step_failed(PmWorkerRun *run, const PlanStep *step, const ErrorData *edata)
 {
-	ApplyCall	call = {.look = look, .tmpl = tmpl, .step = step};
-	ErrorData  *edata = pm_attempt(call_apply, &call);
 	MemoryContext old;
 
-	if (edata == NULL)
-		return true;
-	if (ends_run(run, edata))
-		ReThrowError(edata);
 	ereport(LOG,
 			(errcode(edata->sqlerrcode),
 			 errmsg("step \"%s\" of partition \"%s\" failed: %s",
@@ -206,6 +191,25 @@ apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
 	old = MemoryContextSwitchTo(run->context);
 	run->failed = lappend(run->failed, pstrdup(step->name));
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * pm_run_apply carries out a step; false if it failed.  The error is kept for
+ * the end of the run, and the next step follows: what keeps one partition must
+ * not keep the others.
+ */
+bool
+pm_run_apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
+			 PlanStep *step)
+{
+	ApplyCall	call = {.look = look, .tmpl = tmpl, .step = step, .now = run->now};
+	ErrorData  *edata = pm_attempt(call_apply, &call);
+
+	if (edata == NULL)
+		return true;
+	if (ends_run(run, edata))
+		ReThrowError(edata);
+	pm_run_step_failed(run, step, edata);
 	return false;
 }
 
@@ -220,12 +224,92 @@ decide_next(PmWorkerRun *run, const PmLook *look, PmOrder *order,
 	for (;;)
 	{
 		plan = pm_maintenance_decide(look, order, tmpl);
-		mark_failed(run, look, plan);
+		pm_run_mark_failed(run, plan);
 		if (plan->left_out == 0 || order->max_create >= pm_max_create ||
 			pm_first_step(plan) != NULL)
 			return plan;
 		order->max_create = Min(order->max_create * 4, pm_max_create);
 	}
+}
+
+/*
+ * pm_run_look reads the set and finds what there is; NULL if there is nothing to
+ * maintain.
+ */
+PmLook *
+pm_run_look(PmWorkerRun *run)
+{
+	PartSet    *set = pm_config_read_one(run->parent);
+
+	if (set == NULL)
+	{
+		pm_config_forget_dangling();
+		return NULL;
+	}
+	if (!set->automatic || !set->is_armed)
+		return NULL;
+	run->owner = set->owner;
+	run->cancel_blockers = set->cancel_blockers;
+	return pm_catalog_look(set);
+}
+
+/*
+ * pm_run_note_step remembers the step that is about to be done, and that there
+ * was one.  The same one again would go on for ever.
+ */
+void
+pm_run_note_step(PmWorkerRun *run, const PmOutcome *outcome)
+{
+	char	   *name = psprintf("%s %s", outcome->step_name, outcome->partition);
+
+	if (run->last_step && strcmp(run->last_step, name) == 0)
+		elog(ERROR, "step \"%s\" of partition %s had no effect",
+			 outcome->step_name, outcome->partition);
+	run->last_step = MemoryContextStrdup(run->context, name);
+	run->steps++;
+}
+
+/* one step of the create lane */
+static bool
+create_step(PmWorkerRun *run)
+{
+	PmOrder		order = {.now = run->now, .create = true};
+	PmLook	   *look;
+	PmTemplate *tmpl;
+	PartPlan   *plan;
+	PlanStep   *step;
+	PmOutcome  *outcome;
+
+	/* once there was a step, there is likely another: save the first look */
+	for (bool locked = run->steps > 0;; locked = true)
+	{
+		if (locked && !pm_run_lock(run))
+			return false;
+		look = pm_run_look(run);
+		if (look == NULL)
+			return false;
+		plan = decide_next(run, look, &order, &tmpl);
+		step = pm_first_step(plan);
+		if (step == NULL || locked)
+			break;
+	}
+	PM_FAILPOINT("maintain-looked");
+	if (step == NULL)
+	{
+		pm_note_backfill(look->set, &order, plan);
+		pm_run_keep_blocked(run, look, plan);
+		run->wants_upkeep = pm_wants_upkeep(look, run->now);
+		return false;
+	}
+
+	outcome = pm_make_outcome(look, step, "done");
+	pm_run_note_step(run, outcome);
+	PM_FAILPOINT("step-before");
+	run->exclusive = step->is_hot || look->dflt != NULL;
+	if (pm_run_apply(run, look, tmpl, step))
+		pm_log_outcomes(list_make1(outcome));
+	PM_FAILPOINT("step-after");
+	return true;
 }
 
 /*
@@ -237,83 +321,43 @@ decide_next(PmWorkerRun *run, const PmLook *look, PmOrder *order,
 bool
 pm_run_step(PmWorkerRun *run)
 {
-	PmOrder		order;
-	PmLook	   *look;
-	PmTemplate *tmpl;
-	PartPlan   *plan;
-	PlanStep   *step;
-	PmOutcome  *outcome;
-
-	memset(&order, 0, sizeof(order));
-	order.now = run->now;
-	order.create = true;
-	order.retire = true;
-
-	if (run->lane == LANE_UPKEEP)
-		return false;			/* all is done by the other lane */
 	if (run->steps >= pm_max_create)
 		return false;			/* the rest is for the next run */
-
-	/* once there was a step, there is likely another: save the first look */
-	for (bool locked = run->steps > 0;; locked = true)
-	{
-		PartSet    *set;
-
-		if (locked && !lock_or_postpone(run))
-			return false;
-		set = pm_config_read_one(run->parent);
-		if (set == NULL)
-		{
-			pm_config_forget_dangling();
-			return false;
-		}
-		if (!set->automatic || !set->is_armed)
-			return false;
-		look = pm_catalog_look(set);
-		plan = decide_next(run, look, &order, &tmpl);
-		step = pm_first_step(plan);
-		if (step == NULL || locked)
-			break;
-	}
-	PM_FAILPOINT("maintain-looked");
-	if (step == NULL)
-	{
-		pm_note_backfill(look->set, &order, plan);
-		keep_blocked(run, look, plan);
-		return false;
-	}
-
-	outcome = pm_make_outcome(look, step, "done");
-	if (run->last_step && strcmp(run->last_step, outcome->partition) == 0)
-		elog(ERROR, "step \"%s\" of partition %s had no effect",
-			 outcome->step_name, outcome->partition);
-	PM_FAILPOINT("step-before");
-	run->exclusive = step->kind == STEP_RETIRE || step->is_hot;
-	if (apply(run, look, tmpl, step))
-		pm_log_outcomes(list_make1(outcome));
-	PM_FAILPOINT("step-after");
-	run->last_step = MemoryContextStrdup(run->context, outcome->partition);
-	run->steps++;
-	return true;
+	return run->lane == LANE_CREATE ? create_step(run) : pm_run_upkeep_step(run);
 }
 
 /*
- * pm_run_toplevel returns the statement that has to be run outside of any
- * transaction block before the next step, or NULL.  It lives as long as the
- * run.  Called between transactions.
+ * pm_run_pause tells for how many milliseconds the disks are to be left alone
+ * before the next step.
  */
-const PmTopLevel *
-pm_run_toplevel(PmWorkerRun *run)
+int
+pm_run_pause(PmWorkerRun *run)
 {
-	return NULL;
+	int			pause_ms = run->pause_ms;
+
+	run->pause_ms = 0;
+	return pause_ms;
 }
 
 /*
- * pm_run_toplevel_done notes what became of that statement: done, or the error.
+ * note_busy records one rung of the lock ladder.  At its upper end those who
+ * hold the lock are cancelled, if that is the set's policy.
  */
-void
-pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata)
+static void
+note_busy(PmWorkerRun *run)
 {
+	const char *who = run->blockers ? run->blockers : "another session";
+	bool		at_end = pm_config_note_busy(run->lane, run->parent, run->now, who);
+	char	   *cancelled;
+
+	if (!at_end || !run->cancel_blockers)
+		return;
+	cancelled = pm_obstacle_cancel(run->parent, run->owner, run->exclusive);
+	if (cancelled == NULL)
+		return;
+	pm_log_failure(run->parent, "cancelled", ERRCODE_LOCK_NOT_AVAILABLE,
+				   psprintf("processes cancelled after waiting for their locks: %s", cancelled));
+	pm_config_retry_now(run->lane, run->parent, run->now);
 }
 
 /*
@@ -325,14 +369,16 @@ void
 pm_run_succeeded(PmWorkerRun *run)
 {
 	PM_FAILPOINT("note-before");
-	if (run->busy)
-		(void) pm_config_note_busy(run->parent, run->now);
+	if (run->end == RUN_BUSY)
+		note_busy(run);
 	else if (run->blocked)
-		(void) pm_config_note_failure(run->parent, run->now, run->blocked_code,
-									  run->blocked);
+		(void) pm_config_note_failure(run->lane, run->parent, run->now,
+									  run->blocked_code, run->blocked);
+	else if (run->lane == LANE_UPKEEP)
+		(void) pm_config_note_upkeep(run->parent, run->now, run->next);
 	else
-		(void) pm_config_note_success(list_make1_oid(run->parent), run->now);
-	if (run->steps > 0 || run->busy || run->blocked)
+		(void) pm_config_note_created(run->parent, run->now, run->wants_upkeep);
+	if (run->steps > 0 || run->end == RUN_BUSY || run->blocked)
 		pm_log_trim(run->now);
 }
 
@@ -348,13 +394,14 @@ pm_run_failed(PmWorkerRun *run, ErrorData *edata)
 	PM_FAILPOINT("note-before");
 	if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
-		postpone(run, edata->message);
-		(void) pm_config_note_busy(run->parent, run->now);
+		pm_run_postpone(run, edata->message);
+		note_busy(run);
 		pm_log_trim(run->now);
 		return;
 	}
 
 	message = error_text(edata);
 	pm_log_failure(run->parent, "failed", edata->sqlerrcode, message);
-	(void) pm_config_note_failure(run->parent, run->now, edata->sqlerrcode, message);
+	(void) pm_config_note_failure(run->lane, run->parent, run->now,
+								  edata->sqlerrcode, message);
 }

@@ -251,10 +251,12 @@ pm_config_note_failure(PmLane lane, Oid parent, TimestampTz now, int sqlerrcode,
  * pm_config_note_busy records that a lock was not to be had, which is no
  * failure: the next rung of the ladder.  The pauses double, with some jitter;
  * after LADDER_TRIES it is over for this run, and the next one begins anew.
+ * Returns whether this was the last of them.
  */
 bool
 pm_config_note_busy(PmLane lane, Oid parent, TimestampTz now, const char *blockers)
 {
+	PmState		state;
 	Oid			types[] = {TEXTOID, INT4OID, INTERVALOID};
 	Datum		values[] = {
 		CStringGetTextDatum(blockers),
@@ -267,12 +269,23 @@ pm_config_note_busy(PmLane lane, Oid parent, TimestampTz now, const char *blocke
 	const char *prefix = lane == LANE_CREATE ? "" : "upkeep_";
 	char	   *wait = psprintf(pause, prefix, prefix);
 
-	return note(list_make1_oid(parent),
+	(void) note(list_make1_oid(parent),
 				psprintf("%sbusy = %sbusy + 1, %sbusy_since = coalesce(%sbusy_since, $2),"
 						 " %sblockers = $4, %s%s",
 						 prefix, prefix, prefix, prefix, prefix,
 						 lane == LANE_CREATE ? "next_run" : "next_upkeep", wait),
 				now, 3, values, types);
+	pm_config_state(parent, &state);
+	return (lane == LANE_CREATE ? state.busy : state.upkeep_busy) % LADDER_TRIES == 0;
+}
+
+/* pm_config_retry_now makes a set due in a lane: what was in the way is gone. */
+void
+pm_config_retry_now(PmLane lane, Oid parent, TimestampTz now)
+{
+	(void) note(list_make1_oid(parent),
+				lane == LANE_CREATE ? "next_run = $2" : "next_upkeep = $2",
+				now, 0, NULL, NULL);
 }
 
 /* pm_config_make_due makes a set due now, for a configuration that changed. */
@@ -300,7 +313,8 @@ pm_config_state(Oid parent, PmState *state)
 	if (pm_spi_select_kept(pm_config_sql(&ext,
 									"SELECT next_run, last_run, last_error_at, failures, last_sqlstate, last_error,"
 									" upkeep_failures, upkeep_sqlstate, upkeep_error,"
-									" least(busy_since, upkeep_busy_since), concat_ws(', ', blockers, upkeep_blockers)"
+									" least(busy_since, upkeep_busy_since), coalesce(blockers, upkeep_blockers),"
+									" busy, upkeep_busy"
 									" FROM %s WHERE parent_table = $1::regclass"),
 					  1, types, values, NULL) == 1)
 	{
@@ -321,6 +335,8 @@ pm_config_state(Oid parent, PmState *state)
 		value = pm_spi_value(0, 10, &isnull);
 		state->busy_since = isnull ? 0 : DatumGetTimestampTz(value);
 		state->blockers = pm_spi_string(0, 11);
+		state->busy = DatumGetInt32(pm_spi_value(0, 12, &isnull));
+		state->upkeep_busy = DatumGetInt32(pm_spi_value(0, 13, &isnull));
 	}
 	pm_spi_end(&spi);
 }

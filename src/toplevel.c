@@ -28,6 +28,7 @@
 #include "nodes/makefuncs.h"
 #include "parser/parser.h"
 #include "pgstat.h"
+#include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
@@ -37,6 +38,54 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+/* for watch_wait: ticks in a row that saw us wait for a table; did it cut us short? */
+static volatile int ticks_waiting = 0;
+static volatile bool is_cut_short = false;
+
+/*
+ * watch_wait runs in a signal handler, twice in relation_timeout.  A wait for a
+ * transaction to end is in nobody's way, a wait for the lock on a table keeps
+ * out all who come after us; lock_timeout makes no difference between them.
+ * The lock that we wait for cannot go away meanwhile.
+ */
+static void
+watch_wait(void)
+{
+	const LOCK *lock = MyProc->waitLock;
+
+	if (lock == NULL || lock->tag.locktag_type != LOCKTAG_RELATION)
+		ticks_waiting = 0;
+	else if (++ticks_waiting > 2)
+	{
+		is_cut_short = true;
+		InterruptPending = true;
+		QueryCancelPending = true;
+		SetLatch(MyLatch);
+	}
+}
+
+/* Begins, or with 0 ends, to watch what this process waits for. */
+static void
+watch(int relation_timeout)
+{
+	static TimeoutId timeout = 0;
+
+	if (timeout == 0)
+		timeout = RegisterTimeout(USER_TIMEOUT, watch_wait);
+	ticks_waiting = 0;
+	if (relation_timeout > 0)
+	{
+		int			tick = Max(relation_timeout / 2, 1);
+
+		is_cut_short = false;
+		enable_timeout_every(timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tick), tick);
+	}
+	else
+		disable_timeout(timeout, false);
+}
 
 static void
 set_lock_timeout(int ms)
@@ -155,15 +204,25 @@ pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 										  ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
+		if (top->relation_timeout > 0)
+			watch(top->relation_timeout);
 		execute(top);
+		watch(0);
 	}
 	PG_CATCH();
 	{
 		/* nothing may interrupt us before the abort is complete */
 		HOLD_INTERRUPTS();
+		watch(0);
 		errcontext("statement \"%s\"", top->sql);
 		MemoryContextSwitchTo(context);
 		problem = CopyErrorData();
+		if (is_cut_short && problem->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		{
+			problem->sqlerrcode = ERRCODE_LOCK_NOT_AVAILABLE;
+			problem->message = "canceling statement because a table was locked for too long";
+		}
+		is_cut_short = false;
 
 		AbortOutOfAnyTransaction();
 		FlushErrorState();

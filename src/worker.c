@@ -265,10 +265,10 @@ end_step(void)
 
 /*
  * Run the statement that the last step has asked for, if any, and tell the run
- * how it went; false if the extension is gone.
+ * how it went; false if the extension is gone.  *more: the run goes on.
  */
 static bool
-run_toplevel(SetRun *set)
+run_toplevel(SetRun *set, bool *more)
 {
 	const PmTopLevel *top = pm_run_toplevel(set->run);
 	ErrorData  *problem;
@@ -276,11 +276,25 @@ run_toplevel(SetRun *set)
 	if (top == NULL)
 		return true;
 	problem = pm_toplevel_run(top, set_context);
+	PM_FAILPOINT("upkeep-toplevel-done");
 	if (!begin_step(set))
 		return false;
-	pm_run_toplevel_done(set->run, problem);
+	*more = pm_run_toplevel_done(set->run, problem);
 	end_step();
 	return true;
+}
+
+/* Leave the disks alone for a while, as the last step has asked for. */
+static void
+pause_between_steps(SetRun *set)
+{
+	int			pause_ms = pm_run_pause(set->run);
+
+	if (pause_ms <= 0)
+		return;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 pause_ms, pm_wait_event("PartmgrDropPause"));
+	ResetLatch(MyLatch);
 }
 
 /*
@@ -302,8 +316,9 @@ run_steps(SetRun *set)
 		end_step();
 		PM_FAILPOINT(args.start.lane == LANE_CREATE ? "worker-between-steps" :
 					 "upkeep-between-steps");
-		if (!run_toplevel(set))
+		if (!run_toplevel(set, &more))
 			return;
+		pause_between_steps(set);
 	}
 
 	if (!begin_step(set))

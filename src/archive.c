@@ -1,0 +1,152 @@
+/*-------------------------------------------------------------------------
+ *
+ * archive.c
+ *		Ask the owner's function before a detached partition is dropped.
+ *
+ * The function is named as text, since it may be dropped and made again, and
+ * found anew at each call.  It must belong to the owner of the table or to a
+ * superuser: anybody else could put code there that then runs as the owner.  It
+ * runs as the owner, in a security-restricted operation, with a lock on the
+ * partition that lets others read and keeps writers out.
+ *
+ * What it says is noted in the partition's mark; the drop is another step, in
+ * another transaction.  An error is nobody's agreement: the partition stays.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "internal.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+
+/* after "retry" the function is left alone for so long */
+#define RETRY_MINUTES 10
+
+/* find_function returns the function that a set names, with its checks. */
+static Oid
+find_function(const PartSet *set)
+{
+	static const Oid types[] = {REGCLASSOID, REGCLASSOID, TEXTOID, TEXTOID};
+	List	   *names = pm_name_list(set->archive_function);
+	Oid			function;
+	HeapTuple	tuple;
+	Form_pg_proc form;
+
+	if (list_length(names) < 2)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("archive function \"%s\" is named without its schema",
+						set->archive_function)));
+	function = LookupFuncName(names, lengthof(types), types, true);
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("archive function %s(regclass, regclass, text, text) does not exist",
+						set->archive_function)));
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (form->prorettype != TEXTOID || form->proretset ||
+		form->prokind != PROKIND_FUNCTION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("archive function %s must return text",
+						set->archive_function)));
+	if (form->proowner != set->owner && !superuser_arg(form->proowner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("archive function %s must belong to the owner of table %s or to a superuser",
+						set->archive_function,
+						quote_qualified_identifier(set->schema, set->name))));
+	ReleaseSysCache(tuple);
+	return function;
+}
+
+/* a bound as the function gets it: the text of the column's value, or null */
+static Datum
+bound_text(const PartKey *key, int64 raw, bool is_open, char *isnull)
+{
+	char	   *literal;
+
+	*isnull = is_open ? 'n' : ' ';
+	if (is_open)
+		return (Datum) 0;
+	literal = pm_key_literal(key, raw);
+	if (literal[0] == '\'')
+		literal = pnstrdup(literal + 1, strlen(literal) - 2);
+	return CStringGetTextDatum(literal);
+}
+
+/* ask calls the function as the owner and returns what it says. */
+static char *
+ask(const PartSet *set, const PlanStep *step, Oid function)
+{
+	Oid			types[] = {REGCLASSOID, REGCLASSOID, TEXTOID, TEXTOID};
+	Datum		values[4];
+	char		nulls[] = "    ";
+	char	   *verdict;
+	PmSpi		spi;
+
+	values[0] = ObjectIdGetDatum(set->parent);
+	values[1] = ObjectIdGetDatum(step->partition->oid);
+	values[2] = bound_text(&set->key, step->bound.lower_raw, step->bound.lower_open, &nulls[2]);
+	values[3] = bound_text(&set->key, step->bound.upper_raw, step->bound.upper_open, &nulls[3]);
+
+	pm_spi_begin(&spi, set->owner);
+	pm_spi_write(psprintf("SELECT %s($1, $2, $3, $4)",
+						  quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+													 get_func_name(function))),
+				 lengthof(types), types, values, nulls);
+	verdict = pm_spi_string(0, 1);
+	pm_spi_end(&spi);
+	return verdict;
+}
+
+/*
+ * pm_archive asks the archive function about a detached partition, and notes
+ * its verdict: "drop", "keep" or "retry".
+ *
+ * Locks: SHARE on the partition.  Errors: the function's own; what is wrong with
+ * it; "was changed by another session".
+ */
+void
+pm_archive(const PartSet *set, PlanStep *step, TimestampTz now)
+{
+	const Partition *partition = step->partition;
+	char	   *verdict;
+
+	LockRelationOid(partition->oid, ShareLock);
+	if (get_rel_name(partition->oid) == NULL ||
+		get_rel_relispartition(partition->oid) ||
+		pm_mark_find(partition->oid) != set->parent)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition %s was changed by another session",
+						quote_qualified_identifier(partition->schema, partition->name)),
+				 errhint("Run maintenance again.")));
+	verdict = ask(set, step, find_function(set));
+	if (verdict == NULL ||
+		(strcmp(verdict, "drop") != 0 && strcmp(verdict, "keep") != 0 &&
+		 strcmp(verdict, "retry") != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("archive function %s must return drop, keep or retry, not %s",
+						set->archive_function,
+						verdict ? quote_literal_cstr(verdict) : "null")));
+	pm_mark_verdict(partition->oid, verdict, now + RETRY_MINUTES * USECS_PER_MINUTE);
+	step->reason = psprintf("the archive function says %s", verdict);
+}
