@@ -33,6 +33,8 @@ int			pm_max_create = 1000;
 int			pm_move_rows = 10000;
 int			pm_log_days = 90;
 
+bool		pm_is_preloaded = false;
+
 extern PGDLLEXPORT void _PG_init(void);
 
 /* settings of the worker, reloadable */
@@ -124,5 +126,8 @@ _PG_init(void)
 	pm_failpoint_define();
 	MarkGUCPrefixReserved("partmgr");
 	if (process_shared_preload_libraries_in_progress)
+	{
 		pm_worker_register();
+		pm_is_preloaded = true;
+	}
 }
