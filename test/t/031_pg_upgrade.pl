@@ -56,21 +56,11 @@ SQL
 	return upgrade($old, $new, $opt{old} ? old_bindir() : $bin);
 }
 
+# carry_over(OLD, %opt): all tests of an upgrade of that node
 sub carry_over
 {
-	my %opt = @_;
-	my $name = $opt{old} ? 'major' : 'same';
-	my $old = new_node("${name}_old", conf => "partmgr.enabled = off\n", %opt);
-	my ($ret, $out, $err) = $old->psql('postgres', q{LOAD '$libdir/partmgr'});
-
-	# Since 18 a library outside of $libdir serves CREATE EXTENSION, but not
-	# pg_upgrade, which insists on LOAD '$libdir/...'.
-	if ($ret != 0)
-	{
-		$old->stop;
-		plan skip_all => "pg_upgrade finds no library outside of \$libdir: $err";
-	}
-	my $new = new_node("${name}_new", conf => "partmgr.enabled = off\n", start => 0);
+	my ($old, %opt) = @_;
+	my $new = new_node($old->name . '_new', conf => "partmgr.enabled = off\n", start => 0);
 
 	$old->safe_psql('postgres', <<SQL);
 CREATE ROLE owner NOLOGIN;
@@ -145,10 +135,22 @@ SQL
 	$new->stop;
 }
 
-subtest 'to the same server' => sub { carry_over() };
+my $same = new_node('same', conf => "partmgr.enabled = off\n");
+
+# Since 18 a library outside of $libdir serves CREATE EXTENSION, but not
+# pg_upgrade, which insists on LOAD '$libdir/...'.
+my ($ret, $out, $err) = $same->psql('postgres', q{LOAD '$libdir/partmgr'});
+if ($ret != 0)
+{
+	$same->stop;
+	plan skip_all => "pg_upgrade finds no library outside of \$libdir: $err";
+}
+subtest 'to the same server' => sub { carry_over($same) };
+
 SKIP:
 {
 	skip 'no older server beside this one', 1 unless defined old_bindir();
-	subtest 'from ' . old_bindir() => sub { carry_over(old => 1) };
+	my $older = new_node('older', conf => "partmgr.enabled = off\n", old => 1);
+	subtest 'from ' . old_bindir() => sub { carry_over($older, old => 1) };
 }
 done_testing();
