@@ -88,6 +88,21 @@ SELECT status, regexp_replace(problem, '20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?'
 SELECT partitions_ahead, time_ahead FROM partition_health_summary('late');
 CALL part('late', '2000-01-01', '2100-01-01');
 SELECT * FROM health('late');
+-- or because nobody maintains it; who calls run_maintenance by the clock has days to do so
+BEGIN;
+UPDATE part_state SET next_run = now() - interval '47 hours' WHERE parent_table = 'no_id'::regclass;
+SELECT * FROM health('no_id');
+UPDATE part_state SET next_run = now() - interval '49 hours' WHERE parent_table = 'no_id'::regclass;
+SELECT * FROM health('no_id');
+UPDATE part_state SET next_run = now() - interval '30 days' WHERE parent_table = 'ev'::regclass;
+SELECT * FROM health('ev');
+UPDATE part_state SET next_run = now() - interval '32 days' WHERE parent_table = 'ev'::regclass;
+SELECT * FROM health('ev');
+UPDATE part_state SET next_run = '-infinity' WHERE parent_table = 'ev'::regclass;
+SELECT * FROM health('ev');
+UPDATE part_config SET automatic_maintenance = 'off' WHERE parent_table = 'ev'::regclass;
+SELECT * FROM health('ev');
+ROLLBACK;
 
 -- BLOCKED: the name is taken; the default holds too many rows; a detach was cut short
 CREATE TABLE bl (id int NOT NULL) PARTITION BY RANGE (id);
@@ -140,6 +155,7 @@ CREATE TABLE health_private.ev (at timestamptz NOT NULL) PARTITION BY RANGE (at)
 CALL manage('health_private.ev', '100 years', 'UTC');
 CREATE TABLE health_private.ev_a PARTITION OF health_private.ev FOR VALUES FROM ('2000-01-01') TO ('2100-01-01');
 CREATE TABLE health_private.ev_b PARTITION OF health_private.ev FOR VALUES FROM ('2100-01-01') TO ('2200-01-01');
+CREATE TABLE health_private.ev_rest PARTITION OF health_private.ev DEFAULT;
 ALTER TABLE health_private.ev OWNER TO health_owner;
 ALTER TABLE health_private.ev_a OWNER TO health_owner;
 SELECT * FROM health('health_private.ev');

@@ -75,6 +75,103 @@ SELECT step, partition_name, status FROM run_partition_maintenance('given');
 DROP OWNED BY regress_partmgr_other;
 DROP ROLE regress_partmgr_other;
 
+-- rows of a default that is published by name stay: subscribers would see them
+-- deleted, and not come in again
+CREATE TABLE told (id int NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('told', 'id', '10', p_premake => 1, p_automatic_maintenance => 'off');
+INSERT INTO told VALUES (25);
+UPDATE part_config SET ignore_default_data = false WHERE parent_table = 'told'::regclass;
+SET client_min_messages = error;
+CREATE PUBLICATION partmgr_robust FOR TABLE told_p0;
+SELECT step, partition_name, status FROM run_partition_maintenance('told', true);
+ALTER PUBLICATION partmgr_robust SET TABLE told_default;
+SELECT step, partition_name, status, reason FROM run_partition_maintenance('told');
+ALTER PUBLICATION partmgr_robust SET TABLE told;
+RESET client_min_messages;
+SELECT run_maintenance('told');
+SELECT problems FROM partition_health_summary('told');
+DROP PUBLICATION partmgr_robust;
+SELECT step, partition_name, status, row_estimate FROM run_partition_maintenance('told');
+
+-- nor can rows be moved out of a foreign table, but partitions without rows there are made
+CREATE EXTENSION file_fdw;
+CREATE SERVER partmgr_robust FOREIGN DATA WRAPPER file_fdw;
+CREATE TABLE far (id int NOT NULL) PARTITION BY RANGE (id);
+CREATE TABLE far_p10 PARTITION OF far FOR VALUES FROM (10) TO (20);
+CREATE FOREIGN TABLE far_default PARTITION OF far DEFAULT SERVER partmgr_robust
+	OPTIONS (program 'echo 25', format 'csv');
+INSERT INTO far VALUES (15);
+SELECT create_parent('far', 'id', '10', p_premake => 2, p_automatic_maintenance => 'off');
+SELECT partition_name, range FROM list_partitions('far');
+SELECT step, partition_name, status, reason FROM run_partition_maintenance('far', true);
+SELECT problems FROM partition_health_summary('far');
+-- nor if it is below the default
+ALTER TABLE far DETACH PARTITION far_default;
+CREATE TABLE far_rest PARTITION OF far DEFAULT PARTITION BY RANGE (id);
+ALTER TABLE far_rest ATTACH PARTITION far_default DEFAULT;
+SELECT step, partition_name, status, reason FROM run_partition_maintenance('far', true);
+DROP TABLE far;
+DROP SERVER partmgr_robust;
+DROP EXTENSION file_fdw;
+
+-- a row that does not arrive in the new partition is not deleted in the default
+CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE FUNCTION equip() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE (SELECT format('CREATE TRIGGER swallow BEFORE INSERT ON %s FOR EACH ROW WHEN (NEW.id = 26) EXECUTE FUNCTION public.swallow()',
+		objid::regclass) FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE');
+END
+$$;
+CREATE TABLE greedy (id int NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('greedy', 'id', '10', p_premake => 1, p_automatic_maintenance => 'off');
+INSERT INTO greedy VALUES (25), (26);
+UPDATE part_config SET ignore_default_data = false WHERE parent_table = 'greedy'::regclass;
+CREATE EVENT TRIGGER partmgr_equip ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION equip();
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+SELECT run_maintenance('greedy');
+\set VERBOSITY terse
+SELECT tableoid::regclass, id FROM greedy ORDER BY id;
+DROP EVENT TRIGGER partmgr_equip;
+SELECT run_maintenance('greedy');
+SELECT tableoid::regclass, id FROM greedy ORDER BY id;
+
+-- a foreign partition that cannot be read keeps nobody from finding the highest key
+CREATE FOREIGN DATA WRAPPER partmgr_robust;
+CREATE SERVER partmgr_robust FOREIGN DATA WRAPPER partmgr_robust;
+CREATE TABLE remote (id int NOT NULL) PARTITION BY RANGE (id);
+CREATE FOREIGN TABLE remote_p0 PARTITION OF remote FOR VALUES FROM (0) TO (10) SERVER partmgr_robust;
+CREATE TABLE remote_p10 PARTITION OF remote FOR VALUES FROM (10) TO (20);
+INSERT INTO remote VALUES (15);
+SELECT create_parent('remote', 'id', '10', p_premake => 1, p_default_table => false, p_automatic_maintenance => 'on');
+SELECT partition_name, range FROM list_partitions('remote');
+SELECT status, problems FROM partition_health_summary('remote');
+-- one that may hold a higher key is told
+CREATE FOREIGN TABLE remote_p30 PARTITION OF remote FOR VALUES FROM (30) TO (40) SERVER partmgr_robust;
+INSERT INTO remote VALUES (25);
+SELECT run_maintenance('remote');
+SELECT status, problems FROM partition_health_summary('remote');
+-- nobody else has a row: then it is asked
+DELETE FROM ONLY remote_p10;
+DELETE FROM ONLY remote_p20;
+SELECT run_maintenance('remote');
+DROP TABLE remote;
+DROP SERVER partmgr_robust;
+DROP FOREIGN DATA WRAPPER partmgr_robust;
+
+-- a highest key that is not believed is told, once
+CREATE TABLE astray (id bigint NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('astray', 'id', '10', p_premake => 1, p_retention => '10');
+UPDATE part_config SET ignore_default_data = false WHERE parent_table = 'astray'::regclass;
+INSERT INTO astray VALUES (1000000000);
+\set VERBOSITY default
+SELECT run_maintenance('astray');
+\set VERBOSITY terse
+SELECT run_maintenance();
+SELECT * FROM create_future_partitions('astray', 2);
+SELECT * FROM drop_old_partitions('astray');
+DROP TABLE astray;
+
 -- numbers that would wrap around, mean seconds, or never end
 UPDATE part_config SET retention = '213503983 days 1 hour' WHERE parent_table = 'held'::regclass;
 UPDATE part_config SET retention = '30' WHERE parent_table = 'held'::regclass;

@@ -409,31 +409,45 @@ highest_key(const PartSet *set, const Partition *partition, int64 *result)
 	return found;
 }
 
+/* the highest key of the partitions that are foreign tables, or of the others */
+static bool
+newest_among(const PmLook *look, bool foreign, int64 *newest)
+{
+	for (int i = list_length(look->partitions) - 1; i >= 0; i--)
+	{
+		Partition  *partition = list_nth(look->partitions, i);
+
+		if (!partition->is_readable || partition->is_pending ||
+			(partition->relkind == RELKIND_FOREIGN_TABLE) != foreign)
+			continue;
+		/* most that are ahead have no block: not worth a query */
+		if ((partition->relkind != RELKIND_RELATION ||
+			 pm_catalog_blocks(partition->oid) > 0) &&
+			highest_key(look->set, partition, newest))
+			return true;
+	}
+	return false;
+}
+
 /*
  * pm_catalog_newest finds the highest key of a set of ids; false if it has no
  * row.  The default counts only if the set says so.
+ *
+ * Foreign tables are asked only if no other partition has a row: a server far
+ * away that is down must not keep the set from being maintained.
  */
 bool
 pm_catalog_newest(const PmLook *look, int64 *newest)
 {
-	bool		found = false;
+	bool		found = newest_among(look, false, newest);
 	int64		key;
 
-	for (int i = list_length(look->partitions) - 1; i >= 0 && !found; i--)
-	{
-		Partition  *partition = list_nth(look->partitions, i);
-
-		/* most that are ahead have no block: not worth a query */
-		if (partition->is_readable && !partition->is_pending &&
-			(partition->relkind != RELKIND_RELATION ||
-			 pm_catalog_blocks(partition->oid) > 0))
-			found = highest_key(look->set, partition, newest);
-	}
 	if (look->dflt && !look->set->ignore_default_data &&
+		look->dflt->relkind != RELKIND_FOREIGN_TABLE &&
 		highest_key(look->set, look->dflt, &key))
 	{
 		*newest = found ? Max(*newest, key) : key;
 		found = true;
 	}
-	return found;
+	return found || newest_among(look, true, newest);
 }

@@ -186,11 +186,8 @@ delete_moved(const MovedRow *rows, uint64 nrows)
 				table_close(rel, NoLock);
 			rel = table_open(rows[i].table, RowExclusiveLock);
 			if (rel->rd_rel->relkind != RELKIND_RELATION)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("cannot move rows out of default partition \"%s\"",
-								RelationGetRelationName(rel)),
-						 errdetail("It is a foreign table.")));
+				elog(ERROR, "cannot delete rows of relation \"%s\" of kind \"%c\"",
+					 RelationGetRelationName(rel), rel->rd_rel->relkind);
 		}
 		simple_table_tuple_delete(rel, &tid, GetActiveSnapshot());
 	}
@@ -200,21 +197,24 @@ delete_moved(const MovedRow *rows, uint64 nrows)
 }
 
 /*
- * run_move copies rows out of the default and deletes them there.  The caller
- * has locked the default, but the owner's own code, in a constraint perhaps,
- * could still change it.
+ * run_move copies rows out of the default and deletes them there.  Nobody else
+ * can change the default, which is locked, but an event trigger may have given
+ * the new table a trigger or a rule that keeps rows out.
  */
 static void
 run_move(const PmStatement *statement)
 {
 	uint64		nrows;
 	MovedRow   *rows = find_moved(statement->moved, &nrows);
+	uint64		arrived = pm_spi_write(statement->sql, 0, NULL, NULL, NULL);
 
-	if (pm_spi_write(statement->sql, 0, NULL, NULL, NULL) != nrows)
+	if (arrived != nrows)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the default partition has changed while rows were moved out of it"),
-				 errhint("Run maintenance again.")));
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("not all rows could be moved out of the default partition"),
+				 errdetail("Of " UINT64_FORMAT " rows, " UINT64_FORMAT " arrived in the new partition.",
+						   nrows, arrived),
+				 errhint("See whether an event trigger gives a trigger or a rule to new tables.")));
 	delete_moved(rows, nrows);
 }
 

@@ -17,6 +17,8 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
+#include "catalog/pg_class.h"
 #include "health.h"
 #include "plan.h"
 #include "utils/builtins.h"
@@ -308,6 +310,75 @@ note_behind(PmHealth *health, const Examination *exam)
 					  pm_position_text(key, horizon), remedy));
 }
 
+/*
+ * note_foreign tells of a foreign table that may hold a higher key than the
+ * one that was found.  If that one is in a foreign table, all were asked.
+ */
+static void
+note_foreign(PmHealth *health, const Examination *exam)
+{
+	const Partition *unasked = NULL;
+	int64		anchor = exam->point.anchor;
+	ListCell   *lc;
+
+	if (health->set->key.axis != AXIS_ID || !exam->point.has_anchor)
+		return;
+	foreach(lc, exam->look->partitions)
+	{
+		const Partition *partition = lfirst(lc);
+		const PartBound *bound = &partition->bound;
+
+		if (partition->relkind != RELKIND_FOREIGN_TABLE || !partition->is_readable ||
+			partition->is_pending || (!bound->upper_open && bound->upper <= anchor))
+			continue;
+		if (bound->lower_open || bound->lower <= anchor)
+			return;
+		unasked = partition;
+	}
+	if (unasked)
+		note(health, STATUS_BEHIND,
+			 psprintf("foreign partition %s lies beyond the highest key " INT64_FORMAT ", and is not asked for a higher one: replace it by a plain table, or detach it",
+					  quote_qualified_identifier(unasked->schema, unasked->name), anchor));
+}
+
+/* patience is how long a set may be overdue before that is told. */
+static int64
+patience(const PartSet *set)
+{
+	const PartInterval *interval = &set->grid.interval;
+	int64		width;
+
+	/* others may be before it, one of them in a step that hangs */
+	if (pm_is_preloaded && pm_enabled)
+		return 5 * pm_interval * USECS_PER_SEC + pm_step_timeout * (int64) 1000;
+
+	/* somebody calls run_maintenance() now and then, as often as is needed */
+	width = set->key.axis == AXIS_ID ? 0 :
+		interval->months > 0 ? 31 * USECS_PER_DAY :
+		interval->days > 0 ? Min(interval->days, 31) * USECS_PER_DAY :
+		Min(interval->units, 31 * USECS_PER_DAY);
+	return Max(width, 2 * USECS_PER_DAY);
+}
+
+/* note_overdue tells that nobody maintains a set, and why that may be. */
+static void
+note_overdue(PmHealth *health, const Examination *exam)
+{
+	const char *why;
+
+	/* what a standby knows is as old as its replication */
+	if (!health->set->automatic || !health->state.has_row || RecoveryInProgress() ||
+		health->state.next_run >= exam->now - patience(health->set))
+		return;
+	if (!pm_is_preloaded)
+		why = "there is no worker: add partmgr to shared_preload_libraries, or call run_maintenance_proc() by the clock";
+	else if (!pm_enabled)
+		why = "partmgr.enabled is off: set it to on, or call run_maintenance_proc() by the clock";
+	else
+		why = "the worker does not come: see worker_status(), max_worker_processes and the server log";
+	note(health, STATUS_BEHIND, psprintf("maintenance is long overdue, and %s", why));
+}
+
 /* block_remedy says what to do about a step that cannot be done. */
 static const char *
 block_remedy(const PlanStep *step)
@@ -318,6 +389,12 @@ block_remedy(const PlanStep *step)
 			return "rename it, or attach it as that partition";
 		case ERRCODE_CHECK_VIOLATION:
 			return "raise the setting for one run, or move the rows away";
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return "change the owner of the default partition, or move the rows away";
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+			return "take the rows out, run maintenance, and insert them again";
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+			return "move the rows away";
 		default:
 			return "remove what is in the way";
 	}
@@ -450,6 +527,8 @@ diagnose(PmHealth *health, const Examination *exam)
 	if (health->state.failures > 0 && !is_last_error(health, exam->plan))
 		note_failure(health, health->state.sqlstate, health->state.error);
 	note_behind(health, exam);
+	note_foreign(health, exam);
+	note_overdue(health, exam);
 	note_blocked(health, exam->plan);
 	note_findings(health, exam->plan, STATUS_BLOCKED);
 	note_findings(health, exam->plan, STATUS_GAPS);

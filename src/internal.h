@@ -23,6 +23,7 @@
 #define PM_MAX_PARTITIONS 100000
 
 /* ---------- partmgr.c: settings ---------- */
+extern bool pm_is_preloaded;	/* there is a worker */
 extern int	pm_interval;		/* s */
 extern bool pm_enabled;
 extern int	pm_max_workers;
@@ -209,7 +210,6 @@ typedef struct PmTemplate
 	bool		has_outgoing_fk;
 	int			locks_per_partition;
 	bool		default_has_rows;
-	bool		is_published;	/* by name; read only if there is a default */
 } PmTemplate;
 
 extern bool pm_catalog_key(Oid parent, const char *epoch, PartKey *key,
@@ -299,6 +299,7 @@ typedef struct PmOrder
 	bool		analyze;
 	bool		dry_run;
 	bool		lock_first;		/* there will be steps: look once, under the lock */
+	bool		is_second;		/* the first part of this run has said what was found */
 	bool		uncapped;		/* asked for by name: partmgr.max_create is no limit */
 	int			max_create;		/* 0: partmgr.max_create */
 	int			premake;		/* 0: as configured */

@@ -354,6 +354,25 @@ look_at(Oid parent)
 	return pm_catalog_look(set);
 }
 
+/* says that nothing was decided by a highest key that is not believed */
+static void
+warn_far_key(const PartSet *set, const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->findings)
+	{
+		const PlanFinding *finding = lfirst(lc);
+
+		if (finding->kind == FINDING_FAR_KEY)
+			ereport(WARNING,
+					(errcode(ERRCODE_DATA_EXCEPTION),
+					 errmsg("partition set %s: %s",
+							quote_qualified_identifier(set->schema, set->name), finding->text),
+					 errhint("Move or correct such rows, or raise partmgr.max_create.")));
+	}
+}
+
 /* has the plan a step that can be done? */
 PlanStep *
 pm_first_step(const PartPlan *plan)
@@ -400,6 +419,8 @@ pm_maintain(Oid parent, const PmOrder *order)
 		plan = pm_maintenance_decide(look, order, &tmpl);
 	}
 	PM_FAILPOINT("maintain-looked");
+	if (!order->is_second)
+		warn_far_key(look->set, plan);
 	outcomes = plan->steps == NIL ? NIL : do_steps(look, plan, tmpl, order->now);
 	if (plan->left_out > 0)
 		ereport(NOTICE,
@@ -489,6 +510,7 @@ try_in_turn(const PartSet *set, const PmOrder *order, List **outcomes)
 		return edata;
 	part.create = false;
 	part.retire = true;
+	part.is_second = true;
 	return try_maintain(set->parent, &part, outcomes);
 }
 

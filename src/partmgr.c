@@ -35,6 +35,8 @@ int			pm_log_days = 90;
 int			pm_detach_timeout = 600000;
 int			pm_drop_pause = 1000;
 
+bool		pm_is_preloaded = false;
+
 extern PGDLLEXPORT void _PG_init(void);
 
 /* settings of the worker, reloadable */
@@ -138,5 +140,8 @@ _PG_init(void)
 	pm_failpoint_define();
 	MarkGUCPrefixReserved("partmgr");
 	if (process_shared_preload_libraries_in_progress)
+	{
 		pm_worker_register();
+		pm_is_preloaded = true;
+	}
 }

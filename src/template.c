@@ -159,10 +159,6 @@ pm_catalog_template(const PmLook *look)
 		read_grants(set, tmpl);
 	if (look->dflt)
 	{
-		tmpl->is_published =
-			pm_catalog_strings("SELECT 'x' FROM pg_publication_rel WHERE prrelid = $1"
-						   " OR prrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = $1)",
-						   set->parent) != NIL;
 		tmpl->columns =
 			pm_catalog_strings("SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1"
 						   " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
@@ -218,6 +214,49 @@ pm_catalog_default_rows(const PmLook *look)
 	return count_default_rows(look, "true", COUNT_LIMIT);
 }
 
+/* blocks a step whose rows cannot leave the default; why follows "and" */
+static void
+block_move(const PmLook *look, PlanStep *step, int sqlerrcode, const char *why)
+{
+	step->blocked_code = sqlerrcode;
+	step->blocked = psprintf("default partition %s holds %s" INT64_FORMAT " row%s of the range of %s, and %s",
+							 quote_qualified_identifier(look->dflt->schema, look->dflt->name),
+							 step->move_rows >= COUNT_LIMIT ? "at least " : "",
+							 step->move_rows,
+							 step->move_rows == 1 ? "" : "s",
+							 quote_qualified_identifier(look->set->schema, step->name),
+							 why);
+}
+
+/* what keeps any row from leaving the default, or NULL */
+static char *
+find_obstacle(const PmLook *look, int *sqlerrcode)
+{
+	List	   *names;
+
+	/* its owner's policies would run as the owner of the set */
+	if (look->dflt->owner != look->set->owner)
+	{
+		*sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
+		return "does not belong to the owner of the table";
+	}
+	if (strings_by_oid("SELECT 'x' FROM pg_partition_tree($1) t JOIN pg_class c ON c.oid = t.relid"
+					   " WHERE c.relkind = 'f'", look->dflt->oid) != NIL)
+	{
+		*sqlerrcode = ERRCODE_FEATURE_NOT_SUPPORTED;
+		return "rows cannot be moved out of a foreign table";
+	}
+
+	/* they would be decoded as deleted, but the new table is not published yet */
+	names = strings_by_oid("SELECT quote_ident(p.pubname) FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
+						   " WHERE r.prrelid IN (SELECT relid FROM pg_partition_ancestors($1)"
+						   "  UNION ALL SELECT relid FROM pg_partition_tree($1)) ORDER BY p.pubname", look->dflt->oid);
+	if (names == NIL)
+		return NULL;
+	*sqlerrcode = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+	return psprintf("the subscribers of publication %s would see them deleted", (char *) linitial(names));
+}
+
 /* marks steps whose rows wait in the default */
 static void
 check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
@@ -225,6 +264,8 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 	PlanStep   *first = NULL;
 	PlanStep   *last = NULL;
 	PartBound	all;
+	char	   *obstacle;
+	int			sqlerrcode = 0;
 	ListCell   *lc;
 
 	foreach(lc, plan->steps)
@@ -246,6 +287,7 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 	if (count_default_rows(look, pm_catalog_key_test(look->set, &all), 1) == 0)
 		return;
 
+	obstacle = find_obstacle(look, &sqlerrcode);
 	foreach(lc, plan->steps)
 	{
 		PlanStep   *step = lfirst(lc);
@@ -257,24 +299,11 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 											 Max(COUNT_LIMIT, pm_move_rows + (int64) 1));
 		if (step->move_rows == 0 || step->blocked)
 			continue;
-		if (look->dflt->owner != look->set->owner)
-		{
-			/* its owner's policies would run as the owner of the set */
-			step->blocked_code = ERRCODE_INSUFFICIENT_PRIVILEGE;
-			step->blocked = psprintf("default partition %s holds rows of the range of %s, and does not belong to the owner of the table",
-									 quote_qualified_identifier(look->dflt->schema, look->dflt->name),
-									 quote_qualified_identifier(look->set->schema, step->name));
-			continue;
-		}
-		if (step->move_rows <= pm_move_rows)
-			continue;
-		step->blocked_code = ERRCODE_CHECK_VIOLATION;
-		step->blocked = psprintf("default partition %s holds %s" INT64_FORMAT " rows of the range of %s, and partmgr.move_rows is %d",
-								 quote_qualified_identifier(look->dflt->schema, look->dflt->name),
-								 step->move_rows >= COUNT_LIMIT ? "at least " : "",
-								 step->move_rows,
-								 quote_qualified_identifier(look->set->schema, step->name),
-								 pm_move_rows);
+		if (obstacle)
+			block_move(look, step, sqlerrcode, obstacle);
+		else if (step->move_rows > pm_move_rows)
+			block_move(look, step, ERRCODE_CHECK_VIOLATION,
+					   psprintf("partmgr.move_rows is %d", pm_move_rows));
 	}
 }
 
@@ -373,6 +402,17 @@ lacks(Oid role, const char *privilege, const char *object)
 					name, privilege, object, privilege, object, name);
 }
 
+/* "owner x of the set does not own partition y: run ALTER TABLE ..." */
+static char *
+not_owned(const PartSet *set, const Partition *partition)
+{
+	const char *owner = quote_identifier(GetUserNameFromId(set->owner, false));
+	char	   *name = quote_qualified_identifier(partition->schema, partition->name);
+
+	return psprintf("owner %s of the set does not own partition %s: run ALTER TABLE %s OWNER TO %s",
+					owner, name, name, owner);
+}
+
 /*
  * pm_catalog_rights_problems returns sentences about the rights that the owner
  * of a set would need to maintain it and has not, each with what to run.
@@ -403,13 +443,11 @@ pm_catalog_rights_problems(const PmLook *look)
 		Partition  *partition = lfirst(lc);
 
 		if (!has_privs_of_role(set->owner, partition->owner))
-			result = lappend(result,
-							 psprintf("owner %s of the set does not own partition %s: run ALTER TABLE %s OWNER TO %s",
-									  quote_identifier(GetUserNameFromId(set->owner, false)),
-									  quote_qualified_identifier(partition->schema, partition->name),
-									  quote_qualified_identifier(partition->schema, partition->name),
-									  quote_identifier(GetUserNameFromId(set->owner, false))));
+			result = lappend(result, not_owned(set, partition));
 	}
+	/* its rows are moved only if it is the same role */
+	if (look->dflt && look->dflt->owner != set->owner)
+		result = lappend(result, not_owned(set, look->dflt));
 
 	rows = select_by_oid(&spi, "SELECT tgfoid FROM pg_trigger WHERE tgrelid = $1"
 						 " AND NOT tgisinternal AND tgtype & 1 = 1 ORDER BY tgname",

@@ -10,7 +10,10 @@
 # mounted if they are not, and stay mounted.  On a bookworm machine the root of
 # 17 has 15's server and headers as well, for pg_upgrade.
 #
-# The mirror is the one that this machine's apt uses.  Nothing here touches the
+# The mirror is the one that this machine's apt uses, with the security archive
+# if it uses that, too: minor releases of the same day belong together (since
+# 15.20 and 17.12 the servers keep a version with each column, which an older
+# pg_dump hands on to servers that do not know it).  Nothing here touches the
 # machine's own packages; what is missing for the build is said by
 # test/install.sh.  Exit code 3: this major cannot be had here (the reason is
 # on standard error).
@@ -23,6 +26,7 @@ root=$roots/$major
 
 # a root that lacks something gets a new number, and is built again
 edition=2
+[ "$major" != 17 ] || edition=3
 
 unavailable()
 {
@@ -30,12 +34,12 @@ unavailable()
 	exit 3
 }
 
-# the mirror of the machine's own Debian packages, without the security archive
+# mirror [-security]: where the machine's own Debian packages come from
 mirror()
 {
 	. /etc/os-release
 	apt-get indextargets --format '$(RELEASE) $(SITE)' 2>/dev/null |
-		awk -v release="${VERSION_CODENAME:-}" '$1 == release { print $2; exit }'
+		awk -v release="${VERSION_CODENAME:-}${1:-}" '$1 == release { print $2; exit }'
 }
 
 # mmdebstrap takes the keys from here: the suites are signed by several
@@ -43,12 +47,13 @@ keyring=/usr/share/keyrings
 
 build()
 {
-	local site new=$roots/.new.$major.$$
+	local site security new=$roots/.new.$major.$$
 	local suites setup=()
 
 	command -v mmdebstrap >/dev/null || unavailable "mmdebstrap is not installed"
 	site=$(mirror)
 	[ -n "$site" ] || unavailable "apt names no Debian mirror on this machine"
+	security=$(mirror -security)
 
 	case $major in
 		17) suites=trixie ;;
@@ -92,6 +97,8 @@ build()
 	rm -rf "$new"
 	for suite in $suites; do
 		echo "deb $site $suite main"
+		# the others are not released, and get their fixes by themselves
+		[ "$suite" != trixie ] || [ -z "$security" ] || echo "deb $security $suite-security main"
 	done | mmdebstrap --quiet --variant=minbase --keyring="$keyring" \
 		--include="$packages" \
 		--aptopt='Acquire::Check-Valid-Until "false"' \

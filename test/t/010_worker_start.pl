@@ -15,6 +15,18 @@ partmgr.max_workers = 1
 max_prepared_transactions = 2
 CONF
 
+# the health of a set in database a, if it had been due so long ago
+sub overdue
+{
+	my ($since) = @_;
+
+	return $node->safe_psql('a', qq{
+		BEGIN;
+		UPDATE part_state SET next_run = now() - interval '$since';
+		SELECT status, problems FROM partition_health_summary('ev');
+		ROLLBACK});
+}
+
 # the launcher is there, connected to no database
 ok( $node->poll_query_until(
 		'postgres',
@@ -80,6 +92,8 @@ $node->poll_query_until('a',
 	"SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'partmgr worker'");
 want_more($node, 'a', 'ev');
 stays_unmaintained($node, 'a', 'ev', 'nothing is done while partmgr.enabled is off');
+like(overdue('3 days'), qr/BEHIND.*long overdue, and partmgr.enabled is off/, 'health says so in the end');
+unlike(overdue('1 hour'), qr/overdue/, 'but not at once: somebody may do it by hand');
 $node->append_conf('postgresql.conf', "partmgr.enabled = on\n");
 $node->reload;
 wait_maintained($node, 'a', 'ev', 'switched on, the set is maintained at once');
@@ -142,6 +156,9 @@ is( $node->safe_psql('postgres',
 let_go($node, 'a', $pid);
 wait_maintained($node, 'b', 'ev', 'the other database has its turn then');
 wait_maintained($node, 'a', 'ev', 'and the cancelled set comes back');
+
+like(overdue('11 minutes'), qr/BEHIND.*long overdue, and the worker does not come/, 'a worker that hangs is told');
+unlike(overdue('9 minutes'), qr/overdue/, 'one that is busy is not');
 
 $node->stop;
 done_testing();
