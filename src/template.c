@@ -240,7 +240,7 @@ find_obstacle(const PmLook *look, int *sqlerrcode)
 		*sqlerrcode = ERRCODE_INSUFFICIENT_PRIVILEGE;
 		return "does not belong to the owner of the table";
 	}
-	if (strings_by_oid("SELECT 'x' FROM pg_partition_tree($1) t JOIN pg_class c ON c.oid = t.relid"
+	if (pm_catalog_strings("SELECT 'x' FROM pg_partition_tree($1) t JOIN pg_class c ON c.oid = t.relid"
 					   " WHERE c.relkind = 'f'", look->dflt->oid) != NIL)
 	{
 		*sqlerrcode = ERRCODE_FEATURE_NOT_SUPPORTED;
@@ -248,7 +248,7 @@ find_obstacle(const PmLook *look, int *sqlerrcode)
 	}
 
 	/* they would be decoded as deleted, but the new table is not published yet */
-	names = strings_by_oid("SELECT quote_ident(p.pubname) FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
+	names = pm_catalog_strings("SELECT quote_ident(p.pubname) FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
 						   " WHERE r.prrelid IN (SELECT relid FROM pg_partition_ancestors($1)"
 						   "  UNION ALL SELECT relid FROM pg_partition_tree($1)) ORDER BY p.pubname", look->dflt->oid);
 	if (names == NIL)
