@@ -5,8 +5,7 @@
  *
  * DETACH PARTITION CONCURRENTLY, VACUUM, CREATE INDEX CONCURRENTLY and the like
  * commit in the middle.  A worker runs them here as a client would: at top
- * level, between its own transactions, with a memory context that outlives
- * them.
+ * level, between its own transactions.
  *
  * As whom: SetUserIdAndSecContext, which the rest of partmgr uses, must not be
  * in force between two transactions, so the statement has the owner of the
@@ -25,7 +24,6 @@
 #include "catalog/pg_authid.h"
 #include "internal.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "parser/parser.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -37,9 +35,12 @@
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
+
+#include "compat.h"
 
 /* for watch_wait: ticks in a row that saw us wait for a table; did it cut us short? */
 static volatile int ticks_waiting = 0;
@@ -131,11 +132,16 @@ parse_statement(const char *sql)
 	return pstmt;
 }
 
-/* Runs the statement, as PostgresMain and the portal code do for a client. */
+/*
+ * Runs the statement in a portal, as PostgresMain does for a client: its memory
+ * outlives the statement's transactions, and functions that are called between
+ * two of them (event triggers) find a snapshot there.
+ */
 static void
-execute(const PmTopLevel *top)
+execute(const PmTopLevel *top, MemoryContext context)
 {
 	PlannedStmt *pstmt;
+	Portal		portal;
 
 	become(top->userid);
 	set_lock_timeout(top->lock_timeout);
@@ -145,16 +151,16 @@ execute(const PmTopLevel *top)
 	pgstat_report_activity(STATE_RUNNING, top->activity);
 
 	StartTransactionCommand();
-	MemoryContextSwitchTo(PortalContext);
+	MemoryContextSwitchTo(context);
 	pstmt = parse_statement(top->sql);
-	if (PlannedStmtRequiresSnapshot(pstmt))
-		PushActiveSnapshot(GetTransactionSnapshot());
-	ProcessUtility(pstmt, top->sql, false, PROCESS_UTILITY_TOPLEVEL, NULL, NULL,
-				   None_Receiver, NULL);
-
-	/* the statement may have popped it */
-	if (ActiveSnapshotSet())
-		PopActiveSnapshot();
+	portal = CreatePortal("", true, true);
+	portal->visible = false;
+	PortalDefineQuery(portal, NULL, top->sql,
+					  CreateCommandTag(pstmt->utilityStmt), list_make1(pstmt),
+					  NULL);
+	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	(void) pm_portal_run(portal, None_Receiver);
+	PortalDrop(portal, false);
 	CommitTransactionCommand();
 }
 
@@ -194,19 +200,19 @@ ErrorData *
 pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 {
 	ErrorData  *volatile problem = NULL;
-	MemoryContext save_portal_context = PortalContext;
+	MemoryContext statement_context;
 	int			save_lock_timeout = LockTimeout;
 
 	Assert(!IsTransactionState());
 	Assert(GetSessionUserId() == BOOTSTRAP_SUPERUSERID);
 
-	PortalContext = AllocSetContextCreate(context, "partmgr statement",
-										  ALLOCSET_DEFAULT_SIZES);
+	statement_context = AllocSetContextCreate(context, "partmgr statement",
+											  ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
 		if (top->relation_timeout > 0)
 			watch(top->relation_timeout);
-		execute(top);
+		execute(top, statement_context);
 		watch(0);
 	}
 	PG_CATCH();
@@ -234,8 +240,7 @@ pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 	PG_END_TRY();
 
 	clean_up(save_lock_timeout);
-	MemoryContextDelete(PortalContext);
-	PortalContext = save_portal_context;
 	MemoryContextSwitchTo(context);
+	MemoryContextDelete(statement_context);
 	return problem;
 }
