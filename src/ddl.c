@@ -28,6 +28,9 @@
 
 #include "compat.h"
 
+/* partitions that one DROP TABLE names */
+#define DROP_BATCH 50
+
 static char *
 set_name(const PartSet *set)
 {
@@ -364,18 +367,30 @@ pm_ddl_identity_statements(Oid partition, Oid index)
 							 quote_identifier(get_rel_name(index))));
 }
 
-/* pm_ddl_drop_statements drops the partitions of many steps at once. */
+/*
+ * pm_ddl_drop_statements drops the partitions of many steps, many with one
+ * statement: event triggers, ours among them, are called once and not for each.
+ * Not all with one: core searches what it drops again for each object.
+ */
 List *
 pm_ddl_drop_statements(List *steps)
 {
 	StringInfoData buf;
+	List	   *statements = NIL;
 	ListCell   *lc;
 
-	initStringInfo(&buf);
 	foreach(lc, steps)
+	{
+		int			i = foreach_current_index(lc);
+
+		if (i % DROP_BATCH == 0)
+			initStringInfo(&buf);
 		appendStringInfo(&buf, "%s %s", buf.len ? "," : "DROP TABLE",
 						 partition_name(((PlanStep *) lfirst(lc))->partition));
-	return add(NIL, buf.data);
+		if ((i + 1) % DROP_BATCH == 0 || lnext(steps, lc) == NULL)
+			statements = add(statements, buf.data);
+	}
+	return statements;
 }
 
 /* pm_ddl_default_statements makes a default partition, of a table if that exists. */

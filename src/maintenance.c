@@ -75,8 +75,8 @@ find_anchor(const PmLook *look, const PmOrder *order, PlanPoint *point)
 	}
 }
 
-static int
-count_creations(const PartPlan *plan)
+int
+pm_count_creations(const PartPlan *plan)
 {
 	int			n = 0;
 	ListCell   *lc;
@@ -115,8 +115,8 @@ ordered_set(const PartSet *set, const PmOrder *order)
 	return copy;
 }
 
-static void
-find_point(const PmLook *look, const PmOrder *order, PlanPoint *point)
+void
+pm_find_point(const PmLook *look, const PmOrder *order, PlanPoint *point)
 {
 	memset(point, 0, sizeof(PlanPoint));
 	find_anchor(look, order, point);
@@ -143,17 +143,17 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	PartPlan   *plan;
 
 	*tmpl = NULL;
-	find_point(look, order, &point);
+	pm_find_point(look, order, &point);
 	plan = pm_plan(set, look->partitions, &point);
 	if (plan->steps == NIL)
 		return plan;
 
 	*tmpl = pm_catalog_template(look);
-	if (count_creations(plan) > FEW_CREATIONS)
+	if (pm_count_creations(plan) > FEW_CREATIONS)
 	{
 		int			budget = pm_catalog_lock_budget(*tmpl);
 
-		if (count_creations(plan) > budget)
+		if (pm_count_creations(plan) > budget)
 		{
 			point.max_create = budget;
 			plan = pm_plan(set, look->partitions, &point);
@@ -179,7 +179,7 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 		is_pending |= ((Partition *) lfirst(lc))->is_pending;
 	if (!is_pending && !pm_set_retires(look->set))
 		return false;
-	find_point(look, &order, &point);
+	pm_find_point(look, &order, &point);
 	return pm_plan(look->set, look->partitions, &point)->steps != NIL;
 }
 
@@ -307,7 +307,6 @@ do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl,
 	}
 	if (drops)
 		pm_ddl_drop_many(look, tmpl, drops);
-	pm_log_outcomes(result);
 	return result;
 }
 
@@ -390,24 +389,24 @@ pm_first_step(const PartPlan *plan)
 }
 
 /*
- * pm_maintain maintains one set in the current transaction and returns a
- * PmOutcome for each step, done, planned or blocked.
- *
- * Waits for SHARE UPDATE EXCLUSIVE on the parent if there is something to do (or
- * anyway, if the order says that there will be), as long as the session's lock_timeout allows.  Errors are core's, untouched.
+ * pm_maintain_set does all that pm_maintain does but for noting it.  A look that
+ * was made already can be given; with order->lock_first it must have been made
+ * under the lock.
  */
 List *
-pm_maintain(Oid parent, const PmOrder *order)
+pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 {
 	bool		locked = order->lock_first && !order->dry_run;
-	PmLook	   *look;
 	PmTemplate *tmpl;
 	PartPlan   *plan;
 	List	   *outcomes;
 
-	if (locked)
-		LockRelationOid(parent, ShareUpdateExclusiveLock);
-	look = look_at(parent);
+	if (look == NULL)
+	{
+		if (locked)
+			LockRelationOid(parent, ShareUpdateExclusiveLock);
+		look = look_at(parent);
+	}
 	plan = pm_maintenance_decide(look, order, &tmpl);
 	if (order->dry_run)
 		return planned_outcomes(look, plan, tmpl);
@@ -429,57 +428,29 @@ pm_maintain(Oid parent, const PmOrder *order)
 						quote_qualified_identifier(look->set->schema, look->set->name)),
 				 errdetail("One transaction makes no more than fit into the lock table and partmgr.max_create.")));
 	pm_note_backfill(look->set, order, plan);
-	if (order->analyze && count_creations(plan) > 0)
+	if (order->analyze && pm_count_creations(plan) > 0)
 		pm_ddl_analyze(parent, look->set->owner, true);
-	(void) pm_config_note_success(list_make1_oid(parent), order->now);
 	return outcomes;
 }
 
-/* one call of pm_maintain, for pm_attempt */
-typedef struct MaintainCall
-{
-	Oid			parent;
-	const PmOrder *order;
-	List	   *outcomes;
-} MaintainCall;
-
-static void
-call_maintain(void *arg)
-{
-	MaintainCall *call = arg;
-
-	call->outcomes = pm_maintain(call->parent, call->order);
-}
-
 /*
- * try_maintain is pm_maintain in a subtransaction: on error everything that was
- * done to this set is undone, and what happened is returned.
+ * pm_maintain maintains one set in the current transaction and returns a
+ * PmOutcome for each step, done, planned or blocked.
+ *
+ * Waits for SHARE UPDATE EXCLUSIVE on the parent if there is something to do (or
+ * anyway, if the order says that there will be), as long as the session's lock_timeout allows.  Errors are core's, untouched.
  */
-static ErrorData *
-try_maintain(Oid parent, const PmOrder *order, List **outcomes)
+List *
+pm_maintain(Oid parent, const PmOrder *order)
 {
-	MaintainCall call = {.parent = parent, .order = order};
-	ErrorData  *edata = pm_attempt(call_maintain, &call);
+	List	   *outcomes = pm_maintain_set(parent, NULL, order);
 
-	if (edata == NULL && outcomes)
-		*outcomes = list_concat(*outcomes, call.outcomes);
-	return edata;
-}
-
-/*
- * has_nothing_to_do knows a set that has all it needs from the look alone.  It
- * must not fail: what is wrong with a set comes up in its subtransaction.
- */
-static bool
-has_nothing_to_do(const PmLook *look, const PmOrder *order)
-{
-	PlanPoint	point;
-
-	if (look->set->problem || look->set->key.axis == AXIS_ID ||
-		look->set->has_backfill || order->retention)
-		return false;
-	find_point(look, order, &point);
-	return pm_plan(look->set, look->partitions, &point)->steps == NIL;
+	if (!order->dry_run)
+	{
+		pm_log_outcomes(outcomes);
+		(void) pm_config_note_success(list_make1_oid(parent), order->now);
+	}
+	return outcomes;
 }
 
 /* pm_set_retires tells whether a set has any retention, or what it has left. */
@@ -488,30 +459,6 @@ pm_set_retires(const PartSet *set)
 {
 	return set->has_retention || set->retention_partitions > 0 ||
 		set->retention_bytes > 0 || set->has_marks;
-}
-
-/*
- * try_in_turn maintains a set in one subtransaction for creation and one for
- * retention: trouble with the second must not undo the first.
- */
-static ErrorData *
-try_in_turn(const PartSet *set, const PmOrder *order, List **outcomes)
-{
-	PmOrder		part = *order;
-	ErrorData  *edata;
-
-	/* the look at all sets has found steps, or a highest key is to be read */
-	part.lock_first = set->key.axis != AXIS_ID;
-	if (!order->create || !order->retire || order->dry_run || !pm_set_retires(set))
-		return try_maintain(set->parent, &part, outcomes);
-	part.retire = false;
-	edata = try_maintain(set->parent, &part, outcomes);
-	if (edata)
-		return edata;
-	part.create = false;
-	part.retire = true;
-	part.is_second = true;
-	return try_maintain(set->parent, &part, outcomes);
 }
 
 void
@@ -525,45 +472,4 @@ pm_log_failure(Oid parent, const char *action, int sqlerrcode, const char *messa
 	entry->sqlstate = pstrdup(unpack_sql_state(sqlerrcode));
 	entry->message = message;
 	pm_log_write(list_make1(entry));
-}
-
-/*
- * pm_maintain_all maintains many sets in the current transaction, each in
- * subtransactions of its own if it needs more than a look.  One that fails is a
- * WARNING and a record; the others go on.
- */
-void
-pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
-{
-	List	   *idle = NIL;
-	ListCell   *lc;
-
-	foreach(lc, pm_catalog_look_many(pm_config_read(parents)))
-	{
-		PmLook	   *look = lfirst(lc);
-		PartSet    *set = look->set;
-		ErrorData  *edata;
-
-		CHECK_FOR_INTERRUPTS();
-		if (has_nothing_to_do(look, order))
-		{
-			idle = lappend_oid(idle, set->parent);
-			continue;
-		}
-		edata = try_in_turn(set, order, outcomes);
-		if (edata == NULL)
-			continue;
-		ereport(WARNING,
-				(errcode(edata->sqlerrcode),
-				 errmsg("maintenance of partition set %s failed: %s",
-						quote_qualified_identifier(set->schema, set->name), edata->message),
-				 edata->hint ? errhint("%s", edata->hint) : 0));
-		if (order->dry_run)
-			continue;
-		(void) pm_config_note_failure(LANE_CREATE, set->parent, order->now, edata->sqlerrcode,
-									  edata->message);
-		pm_log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
-	}
-	if (!order->dry_run)
-		(void) pm_config_note_success(idle, order->now);
 }

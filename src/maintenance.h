@@ -11,6 +11,10 @@
 #include "internal.h"
 #include "portability/instr_time.h"
 
+extern List *pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order);
+extern void pm_find_point(const PmLook *look, const PmOrder *order,
+						  PlanPoint *point);
+extern int	pm_count_creations(const PartPlan *plan);
 extern PmOutcome *pm_make_outcome(const PmLook *look, PlanStep *step,
 								  const char *status);
 extern void pm_note_lock(PmOutcome *outcome);

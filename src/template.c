@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/twophase.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
@@ -22,6 +23,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "commands/tablespace.h"
 #include "config.h"
 #include "internal.h"
@@ -32,6 +34,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
@@ -114,6 +117,56 @@ read_grants(const PartSet *set, PmTemplate *tmpl)
 	pm_spi_end(&spi);
 }
 
+/* what stands in the parent's own row of pg_class */
+static void
+read_parent(Oid parent, PmTemplate *tmpl)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", parent)));
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (OidIsValid(form->reltablespace))
+		tmpl->tablespace = get_tablespace_name(form->reltablespace);
+	if (OidIsValid(form->relam))
+		tmpl->access_method = get_am_name(form->relam);
+	tmpl->relreplident = form->relreplident;
+	ReleaseSysCache(tuple);
+}
+
+/* what stands in the rows of other catalogs: one query, since each costs */
+static void
+read_attached(Oid parent, PmTemplate *tmpl)
+{
+	PmSpi		spi;
+	bool		isnull;
+	char	   *targets;
+
+	select_by_oid(&spi,
+				  "SELECT i.replident,"
+				  " EXISTS (SELECT FROM pg_trigger t JOIN pg_constraint k ON k.oid = t.tgconstraint"
+				  "  WHERE t.tgrelid = $1 AND k.contype = 'f' AND k.confrelid = $1 AND k.conrelid <> $1),"
+				  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'),"
+				  " i.n + CASE WHEN a.has_toast THEN 3 ELSE 1 END, a.targets"
+				  " FROM (SELECT count(*)::int4 AS n, max(indexrelid) FILTER (WHERE indisreplident) AS replident"
+				  "  FROM pg_index WHERE indrelid = $1) i,"
+				  " (SELECT bool_or(attstorage <> 'p') AS has_toast,"
+				  "   string_agg(format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget), ', ' ORDER BY attnum)"
+				  "    FILTER (WHERE attstattarget >= 0) AS targets"
+				  "  FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped) a",
+				  parent);
+	tmpl->replident_index = pm_spi_oid(0, 1);
+	tmpl->has_incoming_fk = pm_spi_bool(0, 2);
+	tmpl->has_outgoing_fk = pm_spi_bool(0, 3);
+	tmpl->locks_per_partition = DatumGetInt32(pm_spi_value(0, 4, &isnull));
+	targets = pm_spi_string(0, 5);
+	pm_spi_end(&spi);
+	tmpl->column_targets = targets ? list_make1(targets) : NIL;
+}
+
 /*
  * pm_catalog_template reads what new partitions of a set take from its parent
  * besides what LIKE and ATTACH carry over.
@@ -123,38 +176,9 @@ pm_catalog_template(const PmLook *look)
 {
 	const PartSet *set = look->set;
 	PmTemplate *tmpl = palloc0(sizeof(PmTemplate));
-	PmSpi		spi;
-	bool		isnull;
 
-	if (select_by_oid(&spi,
-					  "SELECT t.spcname, a.amname, c.relreplident,"
-					  " (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid AND indisreplident),"
-					  " EXISTS (SELECT FROM pg_trigger t JOIN pg_constraint k ON k.oid = t.tgconstraint"
-					  "  WHERE t.tgrelid = c.oid AND k.contype = 'f' AND k.confrelid = c.oid AND k.conrelid <> c.oid),"
-					  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f'),"
-					  " (SELECT count(*)::int4 FROM pg_index WHERE indrelid = c.oid) + CASE WHEN EXISTS"
-					  "  (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attstorage <> 'p')"
-					  "  THEN 3 ELSE 1 END"
-					  " FROM pg_class c LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace"
-					  " LEFT JOIN pg_am a ON a.oid = c.relam WHERE c.oid = $1",
-					  set->parent) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", set->parent)));
-	tmpl->tablespace = pm_spi_string(0, 1);
-	tmpl->access_method = pm_spi_string(0, 2);
-	tmpl->relreplident = DatumGetChar(pm_spi_value(0, 3, &isnull));
-	tmpl->replident_index = pm_spi_oid(0, 4);
-	tmpl->has_incoming_fk = pm_spi_bool(0, 5);
-	tmpl->has_outgoing_fk = pm_spi_bool(0, 6);
-	tmpl->locks_per_partition = DatumGetInt32(pm_spi_value(0, 7, &isnull));
-	pm_spi_end(&spi);
-
-	tmpl->column_targets =
-		pm_catalog_strings("SELECT format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget)"
-					   " FROM pg_attribute WHERE attrelid = $1 AND attnum > 0"
-					   " AND NOT attisdropped AND attstattarget >= 0 ORDER BY attnum",
-					   set->parent);
+	read_parent(set->parent, tmpl);
+	read_attached(set->parent, tmpl);
 	if (set->inherit_privileges)
 		read_grants(set, tmpl);
 	if (look->dflt)
@@ -466,9 +490,9 @@ pm_catalog_rights_problems(const PmLook *look)
 	return result;
 }
 
-/* calls one of core's size functions; 0 if the relation is gone */
+/* the size of one fork of a relation, by core's function; 0 if it is gone */
 static int64
-relation_size(PGFunction function, Oid relation)
+fork_size(Oid relation, const char *fork)
 {
 	LOCAL_FCINFO(fcinfo, 2);
 	Datum		result;
@@ -476,25 +500,61 @@ relation_size(PGFunction function, Oid relation)
 	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = ObjectIdGetDatum(relation);
 	fcinfo->args[0].isnull = false;
-	/* the fork, for those that ask which */
-	fcinfo->args[1].value = CStringGetTextDatum("main");
+	fcinfo->args[1].value = CStringGetTextDatum(fork);
 	fcinfo->args[1].isnull = false;
-	result = function(fcinfo);
+	result = pg_relation_size(fcinfo);
 	return fcinfo->isnull ? 0 : DatumGetInt64(result);
 }
 
-/* pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone. */
+/*
+ * What one relation takes.  Files that cannot be there are not asked for: an
+ * empty table, and an index of nothing but its first block, have only one.
+ */
+static int64
+relation_bytes(Oid relation, bool is_index)
+{
+	int64		result = fork_size(relation, "main");
+
+	if (result > (is_index ? BLCKSZ : 0))
+	{
+		result += fork_size(relation, "fsm");
+		if (!is_index)
+			result += fork_size(relation, "vm");
+	}
+	if (get_rel_persistence(relation) == RELPERSISTENCE_UNLOGGED)
+		result += fork_size(relation, "init");
+	return result;
+}
+
+/*
+ * pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone.
+ * The same as pg_total_relation_size, in half the time.
+ */
 int64
 pm_catalog_bytes(Oid relation)
 {
-	return relation_size(pg_total_relation_size, relation);
+	Relation	rel = try_relation_open(relation, AccessShareLock);
+	Oid			toast;
+	List	   *indexes;
+	int64		result;
+	ListCell   *lc;
+
+	if (rel == NULL)
+		return 0;
+	toast = rel->rd_rel->reltoastrelid;
+	indexes = RelationGetIndexList(rel);
+	result = relation_bytes(relation, false);
+	foreach(lc, indexes)
+		result += relation_bytes(lfirst_oid(lc), true);
+	relation_close(rel, AccessShareLock);
+	return OidIsValid(toast) ? result + pm_catalog_bytes(toast) : result;
 }
 
 /* pm_catalog_blocks is the number of blocks of a table's heap; 0 if it is gone. */
 int64
 pm_catalog_blocks(Oid relation)
 {
-	return relation_size(pg_relation_size, relation) / BLCKSZ;
+	return fork_size(relation, "main") / BLCKSZ;
 }
 
 /* pm_catalog_child_index finds a partition's part of a partitioned index. */

@@ -85,8 +85,8 @@ text=$(grep -nE '"' "${files[@]}" /dev/null | grep -vE '^[^:]+:[0-9]+:[[:space:]
 verdict "SPI only in spi.c" "$(grep -E '\bSPI_[a-z_]+ *\(|"executor/spi\.h"' <<<"$code" | grep -v '^src/spi\.c:')
 $(grep -F '#include "executor/spi.h"' "${sources[@]}" /dev/null | grep -v '^src/spi\.c:')"
 
-verdict "our tables only in config.c and state.c" "$(grep -E '(FROM|JOIN|INTO|UPDATE|TABLE)[ %a-z.\\"]+part_(config|state|log|config_sub)\b' <<<"$text" |
-	grep -vE '^src/(config|state)\.c:')"
+verdict "our tables only in config*.c, state.c and mark.c" "$(grep -E '(FROM|JOIN|INTO|UPDATE|TABLE)[ %a-z.\\"]+part_(config|state|log|detached|hold|config_sub)\b' <<<"$text" |
+	grep -vE '^src/(config|config_read|state|mark)\.c:')"
 
 verdict "transactions only in the worker" "$(grep -E '\b(StartTransactionCommand|CommitTransactionCommand)\b' <<<"$code" |
 	grep -vE '^src/(worker|launcher|toplevel)\.c:')"

@@ -1,0 +1,246 @@
+/*-------------------------------------------------------------------------
+ *
+ * maintain_all.c
+ *		Maintain many sets in the current transaction.
+ *
+ * All are looked at with a few queries; most need nothing.  Each of the others
+ * has subtransactions of its own: what fails there is a WARNING and a record,
+ * and the others go on.
+ *
+ * Starts and commits no transaction, checks no rights, reads no clock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "internal.h"
+#include "maintenance.h"
+#include "storage/lmgr.h"
+#include "storage/sinval.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
+
+/* one call of pm_maintain_set, for pm_attempt */
+typedef struct MaintainCall
+{
+	Oid			parent;
+	PmLook	   *look;
+	const PmOrder *order;
+	List	   *outcomes;
+} MaintainCall;
+
+static void
+call_maintain(void *arg)
+{
+	MaintainCall *call = arg;
+
+	call->outcomes = pm_maintain_set(call->parent, call->look, call->order);
+}
+
+/*
+ * try_maintain is pm_maintain_set in a subtransaction: on error everything that
+ * was done to this set is undone, and what happened is returned.
+ */
+static ErrorData *
+try_maintain(Oid parent, PmLook *look, const PmOrder *order, List **outcomes)
+{
+	MaintainCall call = {.parent = parent, .look = look, .order = order};
+	ErrorData  *edata = pm_attempt(call_maintain, &call);
+
+	if (edata == NULL)
+		*outcomes = list_concat(*outcomes, call.outcomes);
+	return edata;
+}
+
+/*
+ * plan_ahead plans a set whose look alone says what it needs; NULL for others.
+ * It must not fail: what is wrong with a set comes up in its subtransaction.
+ */
+static PartPlan *
+plan_ahead(const PmLook *look, const PmOrder *order)
+{
+	PlanPoint	point;
+
+	if (look->set->problem || look->set->key.axis == AXIS_ID ||
+		look->set->has_backfill || order->retention)
+		return NULL;
+	pm_find_point(look, order, &point);
+	return pm_plan(look->set, look->partitions, &point);
+}
+
+/*
+ * may_retire tells whether there can be partitions to retire once the plan's
+ * creations are done: then the last one may be no longer the last.
+ */
+static bool
+may_retire(const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->findings)
+	{
+		if (((PlanFinding *) lfirst(lc))->kind == FINDING_LAST_KEPT)
+			return true;
+	}
+	return pm_count_creations(plan) < list_length(plan->steps);
+}
+
+/*
+ * try_in_turn maintains a set in one subtransaction for creation and one for
+ * retention: trouble with the second must not undo the first.  A half that has
+ * no steps is left out.
+ *
+ * Creation goes by the look that was made for all sets.  Retention does not: it
+ * looks again, since the set may have new partitions, and the user may have
+ * changed his mind.
+ */
+static ErrorData *
+try_in_turn(PmLook *look, bool locked, const PmOrder *order, List **outcomes)
+{
+	const PartSet *set = look->set;
+	PmOrder		part = *order;
+	PartPlan   *plan = plan_ahead(look, order);
+	bool		may_create = plan == NULL || pm_count_creations(plan) > 0;
+	ErrorData  *edata;
+
+	part.lock_first = locked;
+	if (set->problem)
+		return try_maintain(set->parent, NULL, &part, outcomes);
+	if (order->dry_run || (plan && !may_retire(plan)))
+		return try_maintain(set->parent, look, &part, outcomes);
+	if (order->create && may_create)
+	{
+		part.retire = false;
+		edata = try_maintain(set->parent, look, &part, outcomes);
+		if (edata || !order->retire || !(pm_set_retires(set) || order->retention))
+			return edata;
+	}
+	part.create = false;
+	part.retire = true;
+	part.is_second = may_create;
+	return try_maintain(set->parent, NULL, &part, outcomes);
+}
+
+static void
+call_lock(void *arg)
+{
+	LockRelationOid(*(Oid *) arg, ShareUpdateExclusiveLock);
+}
+
+/* try_lock waits for a set's lock, and returns the error if it is not to be had. */
+static ErrorData *
+try_lock(Oid parent)
+{
+	if (ConditionalLockRelationOid(parent, ShareUpdateExclusiveLock))
+		return NULL;
+	return pm_attempt(call_lock, &parent);
+}
+
+/* what a run over many sets knows of them */
+typedef struct AllRun
+{
+	const PmOrder *order;
+	List	   *succeeded;		/* parents */
+	List	   *locked;			/* parents */
+	List	   *unlogged;		/* outcomes */
+} AllRun;
+
+/* note_failed makes a failed set a WARNING and a record, so that others go on. */
+static void
+note_failed(AllRun *run, const PartSet *set, const ErrorData *edata)
+{
+	ereport(WARNING,
+			(errcode(edata->sqlerrcode),
+			 errmsg("maintenance of partition set %s failed: %s",
+					quote_qualified_identifier(set->schema, set->name), edata->message),
+			 edata->hint ? errhint("%s", edata->hint) : 0));
+	if (run->order->dry_run)
+		return;
+	pm_log_outcomes(run->unlogged);
+	run->unlogged = NIL;
+	(void) pm_config_note_failure(LANE_CREATE, set->parent, run->order->now, edata->sqlerrcode,
+								  edata->message);
+	pm_log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
+}
+
+/*
+ * lock_sets returns the looks at those sets that may need something, and locks
+ * those that do.  The looks of these are true under the lock: if the server has
+ * told of any change since before they were made, they are made again.
+ */
+static List *
+lock_sets(AllRun *run, List *parents)
+{
+	uint64		seen = SharedInvalidMessageCounter;
+	List	   *looks = NIL;
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pm_catalog_look_many(pm_config_read(parents)))
+	{
+		PmLook	   *look = lfirst(lc);
+		Oid			parent = look->set->parent;
+		PartPlan   *plan = plan_ahead(look, run->order);
+		ErrorData  *edata;
+
+		CHECK_FOR_INTERRUPTS();
+		if (plan && plan->steps == NIL)
+		{
+			run->succeeded = lappend_oid(run->succeeded, parent);
+			continue;
+		}
+		if (plan && !run->order->dry_run)
+		{
+			edata = try_lock(parent);
+			if (edata)
+			{
+				note_failed(run, look->set, edata);
+				continue;
+			}
+			run->locked = lappend_oid(run->locked, parent);
+		}
+		looks = lappend(looks, look);
+		left = lappend_oid(left, parent);
+	}
+	if (run->locked != NIL && seen != SharedInvalidMessageCounter)
+		looks = pm_catalog_look_many(pm_config_read(left));
+	return looks;
+}
+
+/*
+ * pm_maintain_all maintains many sets in the current transaction, each in
+ * subtransactions of its own if it needs more than a look.  One that fails is a
+ * WARNING and a record; the others go on.  What was done is noted at the end, for
+ * all at once.
+ *
+ * Locks: those of pm_maintain, but on all parents with steps before the first
+ * step is done, so that no step's locks are held while waiting for them.
+ */
+void
+pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
+{
+	AllRun		run = {.order = order};
+	ListCell   *lc;
+
+	foreach(lc, lock_sets(&run, parents))
+	{
+		PmLook	   *look = lfirst(lc);
+		Oid			parent = look->set->parent;
+		List	   *done = NIL;
+		ErrorData  *edata;
+
+		CHECK_FOR_INTERRUPTS();
+		edata = try_in_turn(look, list_member_oid(run.locked, parent), order, &done);
+		*outcomes = list_concat(*outcomes, done);
+		run.unlogged = list_concat(run.unlogged, done);
+		if (edata)
+			note_failed(&run, look->set, edata);
+		else
+			run.succeeded = lappend_oid(run.succeeded, parent);
+	}
+	if (order->dry_run)
+		return;
+	pm_log_outcomes(run.unlogged);
+	(void) pm_config_note_success(run.succeeded, order->now);
+}
