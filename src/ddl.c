@@ -246,6 +246,27 @@ retire_statements(const PmLook *look, const PmTemplate *tmpl,
 	return settle_statements(look, step, detach_statements(look, step));
 }
 
+/* A partition that was moved away comes back to where the others are. */
+static List *
+reattach_statements(const PartSet *set, const PlanStep *step)
+{
+	const Partition *partition = step->partition;
+	bool		was_moved = set->retention_schema != NULL &&
+		strcmp(partition->schema, set->retention_schema) == 0 &&
+		strcmp(partition->schema, set->schema) != 0;
+	char	   *name = partition_name(partition);
+	List	   *result = NIL;
+
+	if (was_moved)
+	{
+		result = add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
+									  quote_identifier(set->schema)));
+		name = pstrdup(quote_qualified_identifier(set->schema, partition->name));
+	}
+	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
+								set_name(set), name, step->mark->range));
+}
+
 /* pm_ddl_statements returns what carries a step out, as a list of PmStatement. */
 List *
 pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
@@ -258,9 +279,7 @@ pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
 		case STEP_FINALIZE:
 			return detach_statements(look, step);
 		case STEP_REATTACH:
-			return add(NIL, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
-									 set_name(look->set), partition_name(step->partition),
-									 step->mark->range));
+			return reattach_statements(look->set, step);
 		case STEP_RETIRE:
 			return retire_statements(look, tmpl, step);
 		case STEP_SETTLE:

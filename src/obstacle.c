@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "config.h"
 #include "internal.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 
 #include "compat.h"
@@ -131,6 +132,24 @@ check_references(const PmLook *look, const PmTemplate *tmpl, PlanStep *step)
 	}
 }
 
+/*
+ * Core lets the owner of a parent detach anybody's partition, but not drop it:
+ * it would stay half-way.
+ */
+static void
+check_owner(const PartSet *set, PlanStep *step)
+{
+	const Partition *partition = step->partition;
+
+	if ((step->retire == RETIRE_KEEP && set->retention_keep_index) ||
+		has_privs_of_role(set->owner, partition->owner))
+		return;
+	step->blocked_code = ERRCODE_INSUFFICIENT_PRIVILEGE;
+	step->blocked = psprintf("partition %s does not belong to the owner of table %s",
+							 pstrdup(quote_qualified_identifier(partition->schema, partition->name)),
+							 quote_qualified_identifier(set->schema, set->name));
+}
+
 
 /* ---------- snapshots and locks ---------- */
 
@@ -180,7 +199,9 @@ pm_obstacle_check(const PmLook *look, PmTemplate *tmpl, PartPlan *plan)
 																step->partition->name),
 									 who);
 		}
-		if (step->kind != STEP_RETIRE || !tmpl->has_incoming_fk)
+		if (step->kind == STEP_RETIRE)
+			check_owner(look->set, step);
+		if (step->kind != STEP_RETIRE || step->blocked || !tmpl->has_incoming_fk)
 			continue;
 		if (!has_references)
 			tmpl->incoming = read_references(look->set->parent);

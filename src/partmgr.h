@@ -135,6 +135,7 @@ typedef struct PmMark
 	TimestampTz drop_after;
 	bool		is_archived;	/* the archive function has said drop */
 	TimestampTz retry_after;	/* it is not called before; 0: at any time */
+	bool		is_wanted;		/* set by the plan: retention would not take it */
 } PmMark;
 
 /* a range that must stay: a row of part_hold */

@@ -145,9 +145,10 @@ pm_plan_reattach(PlanWork *work, List *partitions)
 		PmMark	   *mark = list_nth(work->set->marks, i);
 		const Partition *partition = mark->partition;
 
-		if (mark->is_attached || !mark->has_drop || !partition->is_readable ||
-			is_too_old(work, &partition->bound) ||
-			!is_rule_gone(work, mark, npast))
+		mark->is_wanted = !mark->is_attached && mark->has_drop &&
+			partition->is_readable && !is_too_old(work, &partition->bound) &&
+			is_rule_gone(work, mark, npast);
+		if (!mark->is_wanted)
 			continue;
 		if (is_taken(work, partitions, partition))
 		{
@@ -195,7 +196,7 @@ pm_plan_detached(PlanWork *work)
 			add_mark_step(work, STEP_SETTLE, mark, "follows the detach");
 			continue;
 		}
-		if (!mark->has_drop || !work->set->drops ||
+		if (!mark->has_drop || mark->is_wanted || !work->set->drops ||
 			mark->drop_after > work->point->now)
 			continue;
 		hold = pm_plan_hold(work->set, &mark->partition->bound);

@@ -445,14 +445,14 @@ sub break_and_heal
 
 	$node->safe_psql('postgres', $break);
 	$node->safe_psql('postgres', "UPDATE partman.part_config SET premake = premake + 1 WHERE parent_table = '$table'::regclass");
-	ok( $node->poll_query_until('postgres', qq{SELECT last_sqlstate = '42501' AND failures > 0 FROM partman.part_state
+	ok( $node->poll_query_until('postgres', qq{SELECT coalesce(last_sqlstate, upkeep_sqlstate) = '42501' AND failures + upkeep_failures > 0 FROM partman.part_state
 			WHERE parent_table = '$table'::regclass}),
 		"$name: the worker records the failure");
 	my $problems = $node->safe_psql('postgres', "SELECT array_to_string(problems, E'\\n') FROM partman.partition_health_summary('$table')");
 	my ($statement) = $problems =~ /$pattern/;
 	ok(defined $statement, "$name: health says what to run") or diag($problems);
 	$node->safe_psql('postgres', $statement // $break);
-	ok( $node->poll_query_until('postgres', qq{SELECT failures = 0 AND last_error IS NULL AND (SELECT count(*) = 0 FROM partman.maintenance_plan('$table'))
+	ok( $node->poll_query_until('postgres', qq{SELECT failures + upkeep_failures = 0 AND last_error IS NULL AND (SELECT count(*) = 0 FROM partman.maintenance_plan('$table'))
 			FROM partman.part_state WHERE parent_table = '$table'::regclass}),
 		"$name: that heals it");
 	return;

@@ -55,20 +55,22 @@ ok( $node->poll_query_until('postgres', q{SELECT count(*) FILTER (WHERE state = 
 	'the worker makes partitions while a writer is open');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM part_log WHERE action IN ('failed', 'postponed')}), '0', 'at once');
 
-# what needs a stronger lock is postponed: retention beside the writer, and
-# others go on writing
+# retention beside the writer: the detach waits for it, and is in nobody's way
 $writer->query_safe('COMMIT');
 $node->safe_psql('postgres', q{
 	SELECT to_char(current_date - 30, 'YYYY-MM-DD') AS a, to_char(current_date - 29, 'YYYY-MM-DD') AS b \gset
 	CREATE TABLE ev_old PARTITION OF ev FOR VALUES FROM (:'a') TO (:'b');});
 $writer->query_safe(q{BEGIN; INSERT INTO ev VALUES (now(), 2);});
 $node->safe_psql('postgres', q{UPDATE part_config SET retention = '20 days', retention_keep_table = false, premake = 8 WHERE parent_table = 'ev'::regclass});
-ok( $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM part_log WHERE action = 'postponed' AND parent_table = 'ev'::regclass}),
-	'retention beside a writer is postponed');
-is( $node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'expired') FROM list_partitions('ev')}),
-	'8|1', 'the future partition was made first');
-is($node->safe_psql('postgres', q{SELECT failures, last_error FROM part_state WHERE parent_table = 'ev'::regclass}), '0|',
-	'and that is no failure');
+ok( $node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM list_partitions('ev') WHERE state = 'pending detach'}),
+	'retention beside a writer begins a detach');
+ok( $node->poll_query_until('postgres', q{SELECT count(*) FILTER (WHERE state = 'future') = 8 FROM list_partitions('ev')}),
+	'a future partition is made meanwhile');
+is( $node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE relation = 'ev'::regclass AND pid IN
+	(SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'partmgr%')}),
+	'0', 'the one who waits holds no lock on the parent');
+is($node->safe_psql('postgres', q{SELECT failures, last_error, upkeep_failures, upkeep_error FROM part_state WHERE parent_table = 'ev'::regclass}),
+	'0||0|', 'and that is no failure');
 my $slowest = 0;
 for my $n (10 .. 40)
 {
@@ -80,8 +82,11 @@ for my $n (10 .. 40)
 }
 cmp_ok($slowest, '<', 1, 'no other writer waits long for the one who waits');
 $writer->query_safe('COMMIT');
-ok( $node->poll_query_until('postgres', q{SELECT count(*) FILTER (WHERE state = 'expired') = 0 FROM list_partitions('ev')}),
+ok( $node->poll_query_until('postgres', q{SELECT to_regclass('ev_old') IS NULL}),
 	'when the writer has ended, the partition is dropped');
+is( $node->safe_psql('postgres', q{SELECT string_agg(action || coalesce(': ' || lock, ''), ', ' ORDER BY id) FROM part_log
+	WHERE parent_table = 'ev'::regclass AND partition_name = 'public.ev_old'}),
+	'detach: SHARE UPDATE EXCLUSIVE, drop', 'in two steps, without ACCESS EXCLUSIVE on the parent');
 
 # a writer in the default itself: creation comes back later
 $writer->query_safe(q{BEGIN; INSERT INTO wd VALUES (now() + interval '60 days', 1);});
