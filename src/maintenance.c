@@ -20,6 +20,7 @@
 #include "internal.h"
 #include "maintenance.h"
 #include "storage/lmgr.h"
+#include "storage/sinval.h"
 #include "utils/builtins.h"
 
 #include "compat.h"
@@ -246,7 +247,6 @@ do_steps(const PmLook *look, const PartPlan *plan, const PmTemplate *tmpl)
 	}
 	if (drops)
 		pm_ddl_drop_many(look, tmpl, drops);
-	pm_log_outcomes(result);
 	return result;
 }
 
@@ -329,24 +329,24 @@ pm_first_step(const PartPlan *plan)
 }
 
 /*
- * pm_maintain maintains one set in the current transaction and returns a
- * PmOutcome for each step, done, planned or blocked.
- *
- * Waits for SHARE UPDATE EXCLUSIVE on the parent if there is something to do (or
- * anyway, if the order says that there will be), as long as the session's lock_timeout allows.  Errors are core's, untouched.
+ * maintain_set does all that pm_maintain does but for noting it.  A look that
+ * was made already can be given; with order->lock_first it must have been made
+ * under the lock.
  */
-List *
-pm_maintain(Oid parent, const PmOrder *order)
+static List *
+maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 {
 	bool		locked = order->lock_first && !order->dry_run;
-	PmLook	   *look;
 	PmTemplate *tmpl;
 	PartPlan   *plan;
 	List	   *outcomes;
 
-	if (locked)
-		LockRelationOid(parent, ShareUpdateExclusiveLock);
-	look = look_at(parent);
+	if (look == NULL)
+	{
+		if (locked)
+			LockRelationOid(parent, ShareUpdateExclusiveLock);
+		look = look_at(parent);
+	}
 	plan = pm_maintenance_decide(look, order, &tmpl);
 	if (order->dry_run)
 		return planned_outcomes(look, plan, tmpl);
@@ -370,14 +370,34 @@ pm_maintain(Oid parent, const PmOrder *order)
 	pm_note_backfill(look->set, order, plan);
 	if (order->analyze && count_creations(plan) > 0)
 		pm_ddl_analyze(parent, look->set->owner, true);
-	(void) pm_config_note_success(list_make1_oid(parent), order->now);
 	return outcomes;
 }
 
-/* one call of pm_maintain, for pm_attempt */
+/*
+ * pm_maintain maintains one set in the current transaction and returns a
+ * PmOutcome for each step, done, planned or blocked.
+ *
+ * Waits for SHARE UPDATE EXCLUSIVE on the parent if there is something to do (or
+ * anyway, if the order says that there will be), as long as the session's lock_timeout allows.  Errors are core's, untouched.
+ */
+List *
+pm_maintain(Oid parent, const PmOrder *order)
+{
+	List	   *outcomes = maintain_set(parent, NULL, order);
+
+	if (!order->dry_run)
+	{
+		pm_log_outcomes(outcomes);
+		(void) pm_config_note_success(list_make1_oid(parent), order->now);
+	}
+	return outcomes;
+}
+
+/* one call of maintain_set, for pm_attempt */
 typedef struct MaintainCall
 {
 	Oid			parent;
+	PmLook	   *look;
 	const PmOrder *order;
 	List	   *outcomes;
 } MaintainCall;
@@ -387,62 +407,76 @@ call_maintain(void *arg)
 {
 	MaintainCall *call = arg;
 
-	call->outcomes = pm_maintain(call->parent, call->order);
+	call->outcomes = maintain_set(call->parent, call->look, call->order);
 }
 
 /*
- * try_maintain is pm_maintain in a subtransaction: on error everything that was
- * done to this set is undone, and what happened is returned.
+ * try_maintain is maintain_set in a subtransaction: on error everything that
+ * was done to this set is undone, and what happened is returned.
  */
 static ErrorData *
-try_maintain(Oid parent, const PmOrder *order, List **outcomes)
+try_maintain(Oid parent, PmLook *look, const PmOrder *order, List **outcomes)
 {
-	MaintainCall call = {.parent = parent, .order = order};
+	MaintainCall call = {.parent = parent, .look = look, .order = order};
 	ErrorData  *edata = pm_attempt(call_maintain, &call);
 
-	if (edata == NULL && outcomes)
+	if (edata == NULL)
 		*outcomes = list_concat(*outcomes, call.outcomes);
 	return edata;
 }
 
 /*
- * has_nothing_to_do knows a set that has all it needs from the look alone.  It
- * must not fail: what is wrong with a set comes up in its subtransaction.
+ * plan_ahead plans a set whose look alone says what it needs; NULL for others.
+ * It must not fail: what is wrong with a set comes up in its subtransaction.
  */
-static bool
-has_nothing_to_do(const PmLook *look, const PmOrder *order)
+static PartPlan *
+plan_ahead(const PmLook *look, const PmOrder *order)
 {
 	PlanPoint	point;
 
 	if (look->set->problem || look->set->key.axis == AXIS_ID ||
 		look->set->has_backfill || order->retention)
-		return false;
+		return NULL;
 	find_point(look, order, &point);
-	return pm_plan(look->set, look->partitions, &point)->steps == NIL;
+	return pm_plan(look->set, look->partitions, &point);
 }
 
 /*
  * try_in_turn maintains a set in one subtransaction for creation and one for
- * retention: trouble with the second must not undo the first.
+ * retention: trouble with the second must not undo the first.  A half that has
+ * no steps is left out.
+ *
+ * Creation goes by the look that was made for all sets.  Retention does not: it
+ * looks again, since the set may have new partitions, and the user may have
+ * changed his mind.
  */
 static ErrorData *
-try_in_turn(const PartSet *set, const PmOrder *order, List **outcomes)
+try_in_turn(PmLook *look, bool locked, const PmOrder *order, List **outcomes)
 {
+	const PartSet *set = look->set;
 	PmOrder		part = *order;
+	PartPlan   *plan = plan_ahead(look, order);
+	bool		may_create = plan == NULL || count_creations(plan) > 0;
+	bool		may_retire = plan == NULL ||
+		count_creations(plan) < list_length(plan->steps);
 	ErrorData  *edata;
 
-	/* the look at all sets has found steps, or a highest key is to be read */
-	part.lock_first = set->key.axis != AXIS_ID;
-	if (!order->create || !order->retire || order->dry_run || !set->has_retention)
-		return try_maintain(set->parent, &part, outcomes);
-	part.retire = false;
-	edata = try_maintain(set->parent, &part, outcomes);
-	if (edata)
-		return edata;
+	part.lock_first = locked;
+	if (set->problem)
+		return try_maintain(set->parent, NULL, &part, outcomes);
+	if (order->dry_run || !may_retire)
+		return try_maintain(set->parent, look, &part, outcomes);
+	if (order->create && may_create)
+	{
+		part.retire = false;
+		edata = try_maintain(set->parent, look, &part, outcomes);
+		if (edata || !order->retire || !(set->has_retention || order->retention))
+			return edata;
+		part.is_second = true;
+	}
 	part.create = false;
 	part.retire = true;
-	part.is_second = true;
-	return try_maintain(set->parent, &part, outcomes);
+	return try_maintain(set->parent, NULL, &part, outcomes);
 }
 
 void
@@ -458,43 +492,125 @@ pm_log_failure(Oid parent, const char *action, int sqlerrcode, const char *messa
 	pm_log_write(list_make1(entry));
 }
 
-/*
- * pm_maintain_all maintains many sets in the current transaction, each in
- * subtransactions of its own if it needs more than a look.  One that fails is a
- * WARNING and a record; the others go on.
- */
-void
-pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
+static void
+call_lock(void *arg)
 {
-	List	   *idle = NIL;
+	LockRelationOid(*(Oid *) arg, ShareUpdateExclusiveLock);
+}
+
+/* try_lock waits for a set's lock, and returns the error if it is not to be had. */
+static ErrorData *
+try_lock(Oid parent)
+{
+	if (ConditionalLockRelationOid(parent, ShareUpdateExclusiveLock))
+		return NULL;
+	return pm_attempt(call_lock, &parent);
+}
+
+/* what a run over many sets knows of them */
+typedef struct AllRun
+{
+	const PmOrder *order;
+	List	   *succeeded;		/* parents */
+	List	   *locked;			/* parents */
+	List	   *unlogged;		/* outcomes */
+} AllRun;
+
+/* note_failed makes a failed set a WARNING and a record, so that others go on. */
+static void
+note_failed(AllRun *run, const PartSet *set, const ErrorData *edata)
+{
+	ereport(WARNING,
+			(errcode(edata->sqlerrcode),
+			 errmsg("maintenance of partition set %s failed: %s",
+					quote_qualified_identifier(set->schema, set->name), edata->message),
+			 edata->hint ? errhint("%s", edata->hint) : 0));
+	if (run->order->dry_run)
+		return;
+	pm_log_outcomes(run->unlogged);
+	run->unlogged = NIL;
+	(void) pm_config_note_failure(set->parent, run->order->now, edata->sqlerrcode,
+								  edata->message);
+	pm_log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
+}
+
+/*
+ * lock_sets returns the looks at those sets that may need something, and locks
+ * those that do.  The looks of these are true under the lock: if the server has
+ * told of any change since before they were made, they are made again.
+ */
+static List *
+lock_sets(AllRun *run, List *parents)
+{
+	uint64		seen = SharedInvalidMessageCounter;
+	List	   *looks = NIL;
+	List	   *left = NIL;
 	ListCell   *lc;
 
 	foreach(lc, pm_catalog_look_many(pm_config_read(parents)))
 	{
 		PmLook	   *look = lfirst(lc);
-		PartSet    *set = look->set;
+		Oid			parent = look->set->parent;
+		PartPlan   *plan = plan_ahead(look, run->order);
 		ErrorData  *edata;
 
 		CHECK_FOR_INTERRUPTS();
-		if (has_nothing_to_do(look, order))
+		if (plan && plan->steps == NIL)
 		{
-			idle = lappend_oid(idle, set->parent);
+			run->succeeded = lappend_oid(run->succeeded, parent);
 			continue;
 		}
-		edata = try_in_turn(set, order, outcomes);
-		if (edata == NULL)
-			continue;
-		ereport(WARNING,
-				(errcode(edata->sqlerrcode),
-				 errmsg("maintenance of partition set %s failed: %s",
-						quote_qualified_identifier(set->schema, set->name), edata->message),
-				 edata->hint ? errhint("%s", edata->hint) : 0));
-		if (order->dry_run)
-			continue;
-		(void) pm_config_note_failure(set->parent, order->now, edata->sqlerrcode,
-									  edata->message);
-		pm_log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
+		if (plan && !run->order->dry_run)
+		{
+			edata = try_lock(parent);
+			if (edata)
+			{
+				note_failed(run, look->set, edata);
+				continue;
+			}
+			run->locked = lappend_oid(run->locked, parent);
+		}
+		looks = lappend(looks, look);
+		left = lappend_oid(left, parent);
 	}
-	if (!order->dry_run)
-		(void) pm_config_note_success(idle, order->now);
+	if (run->locked != NIL && seen != SharedInvalidMessageCounter)
+		looks = pm_catalog_look_many(pm_config_read(left));
+	return looks;
+}
+
+/*
+ * pm_maintain_all maintains many sets in the current transaction, each in
+ * subtransactions of its own if it needs more than a look.  One that fails is a
+ * WARNING and a record; the others go on.  What was done is noted at the end, for
+ * all at once.
+ *
+ * Locks: those of pm_maintain, but on all parents with steps before the first
+ * step is done, so that no step's locks are held while waiting for them.
+ */
+void
+pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
+{
+	AllRun		run = {.order = order};
+	ListCell   *lc;
+
+	foreach(lc, lock_sets(&run, parents))
+	{
+		PmLook	   *look = lfirst(lc);
+		Oid			parent = look->set->parent;
+		List	   *done = NIL;
+		ErrorData  *edata;
+
+		CHECK_FOR_INTERRUPTS();
+		edata = try_in_turn(look, list_member_oid(run.locked, parent), order, &done);
+		*outcomes = list_concat(*outcomes, done);
+		run.unlogged = list_concat(run.unlogged, done);
+		if (edata)
+			note_failed(&run, look->set, edata);
+		else
+			run.succeeded = lappend_oid(run.succeeded, parent);
+	}
+	if (order->dry_run)
+		return;
+	pm_log_outcomes(run.unlogged);
+	(void) pm_config_note_success(run.succeeded, order->now);
 }

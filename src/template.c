@@ -22,6 +22,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "commands/tablespace.h"
 #include "config.h"
 #include "internal.h"
@@ -114,6 +115,56 @@ read_grants(const PartSet *set, PmTemplate *tmpl)
 	pm_spi_end(&spi);
 }
 
+/* what stands in the parent's own row of pg_class */
+static void
+read_parent(Oid parent, PmTemplate *tmpl)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(parent));
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", parent)));
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (OidIsValid(form->reltablespace))
+		tmpl->tablespace = get_tablespace_name(form->reltablespace);
+	if (OidIsValid(form->relam))
+		tmpl->access_method = get_am_name(form->relam);
+	tmpl->relreplident = form->relreplident;
+	ReleaseSysCache(tuple);
+}
+
+/* what stands in the rows of other catalogs: one query, since each costs */
+static void
+read_attached(Oid parent, PmTemplate *tmpl)
+{
+	PmSpi		spi;
+	bool		isnull;
+	char	   *targets;
+
+	select_by_oid(&spi,
+				  "SELECT i.replident,"
+				  " EXISTS (SELECT FROM pg_trigger t JOIN pg_constraint k ON k.oid = t.tgconstraint"
+				  "  WHERE t.tgrelid = $1 AND k.contype = 'f' AND k.confrelid = $1 AND k.conrelid <> $1),"
+				  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'),"
+				  " i.n + CASE WHEN a.has_toast THEN 3 ELSE 1 END, a.targets"
+				  " FROM (SELECT count(*)::int4 AS n, max(indexrelid) FILTER (WHERE indisreplident) AS replident"
+				  "  FROM pg_index WHERE indrelid = $1) i,"
+				  " (SELECT bool_or(attstorage <> 'p') AS has_toast,"
+				  "   string_agg(format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget), ', ' ORDER BY attnum)"
+				  "    FILTER (WHERE attstattarget >= 0) AS targets"
+				  "  FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped) a",
+				  parent);
+	tmpl->replident_index = pm_spi_oid(0, 1);
+	tmpl->has_incoming_fk = pm_spi_bool(0, 2);
+	tmpl->has_outgoing_fk = pm_spi_bool(0, 3);
+	tmpl->locks_per_partition = DatumGetInt32(pm_spi_value(0, 4, &isnull));
+	targets = pm_spi_string(0, 5);
+	pm_spi_end(&spi);
+	tmpl->column_targets = targets ? list_make1(targets) : NIL;
+}
+
 /*
  * pm_catalog_template reads what new partitions of a set take from its parent
  * besides what LIKE and ATTACH carry over.
@@ -123,38 +174,9 @@ pm_catalog_template(const PmLook *look)
 {
 	const PartSet *set = look->set;
 	PmTemplate *tmpl = palloc0(sizeof(PmTemplate));
-	PmSpi		spi;
-	bool		isnull;
 
-	if (select_by_oid(&spi,
-					  "SELECT t.spcname, a.amname, c.relreplident,"
-					  " (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid AND indisreplident),"
-					  " EXISTS (SELECT FROM pg_trigger t JOIN pg_constraint k ON k.oid = t.tgconstraint"
-					  "  WHERE t.tgrelid = c.oid AND k.contype = 'f' AND k.confrelid = c.oid AND k.conrelid <> c.oid),"
-					  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'f'),"
-					  " (SELECT count(*)::int4 FROM pg_index WHERE indrelid = c.oid) + CASE WHEN EXISTS"
-					  "  (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped AND attstorage <> 'p')"
-					  "  THEN 3 ELSE 1 END"
-					  " FROM pg_class c LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace"
-					  " LEFT JOIN pg_am a ON a.oid = c.relam WHERE c.oid = $1",
-					  set->parent) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", set->parent)));
-	tmpl->tablespace = pm_spi_string(0, 1);
-	tmpl->access_method = pm_spi_string(0, 2);
-	tmpl->relreplident = DatumGetChar(pm_spi_value(0, 3, &isnull));
-	tmpl->replident_index = pm_spi_oid(0, 4);
-	tmpl->has_incoming_fk = pm_spi_bool(0, 5);
-	tmpl->has_outgoing_fk = pm_spi_bool(0, 6);
-	tmpl->locks_per_partition = DatumGetInt32(pm_spi_value(0, 7, &isnull));
-	pm_spi_end(&spi);
-
-	tmpl->column_targets =
-		strings_by_oid("SELECT format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget)"
-					   " FROM pg_attribute WHERE attrelid = $1 AND attnum > 0"
-					   " AND NOT attisdropped AND attstattarget >= 0 ORDER BY attnum",
-					   set->parent);
+	read_parent(set->parent, tmpl);
+	read_attached(set->parent, tmpl);
 	if (set->inherit_privileges)
 		read_grants(set, tmpl);
 	if (look->dflt)
