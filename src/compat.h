@@ -63,6 +63,13 @@
 #define PM_ANALYZE_ONLY ""
 #endif
 
+/* The primary key of a table: 18 asks whether a deferrable one will do. */
+#if PG_VERSION_NUM >= 180000
+#define pm_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define pm_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
 /*
  * Shared memory: since 15 it has to be asked for in a hook of its own, before
  * that in _PG_init.

@@ -19,7 +19,10 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -30,6 +33,8 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "config.h"
@@ -261,6 +266,134 @@ set_from_row(uint64 row)
 	return set;
 }
 
+/* a row of one of our tables, to be read by the names of its columns */
+typedef struct TableRow
+{
+	HeapTuple	tuple;			/* NULL: there is none */
+	TupleDesc	desc;
+} TableRow;
+
+/* fetches the row of a set from one of our tables, as it is committed now */
+static TableRow
+fetch_row(Oid namespace, const char *table, Oid parent)
+{
+	TableRow	row;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	Snapshot	snapshot;
+
+	CommandCounterIncrement();
+	rel = table_open(get_relname_relid(table, namespace), AccessShareLock);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(parent));
+	scan = systable_beginscan(rel, pm_primary_key_index(rel), true,
+							  snapshot, 1, &key);
+	row.tuple = heap_copytuple(systable_getnext(scan));
+	row.desc = CreateTupleDescCopy(RelationGetDescr(rel));
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return row;
+}
+
+static Datum
+row_value(const TableRow *row, const char *column, bool *isnull)
+{
+	for (int i = 0; i < row->desc->natts; i++)
+	{
+		if (strcmp(NameStr(TupleDescAttr(row->desc, i)->attname), column) == 0)
+			return heap_getattr(row->tuple, i + 1, row->desc, isnull);
+	}
+	elog(ERROR, "there is no column \"%s\"", column);
+}
+
+static char *
+row_text(const TableRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = row_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static bool
+row_bool(const TableRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = row_value(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+/* what pg_class says of a parent; false if there is no such partitioned table */
+static bool
+read_names(PartSet *set)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(set->parent));
+	Form_pg_class form;
+	bool		found = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		set->schema = get_namespace_name(form->relnamespace);
+		set->name = pstrdup(NameStr(form->relname));
+		set->owner = form->relowner;
+		found = set->schema != NULL;
+	}
+	ReleaseSysCache(tuple);
+	return found;
+}
+
+/*
+ * read_one reads a single set, NULL if there is none: what pm_config_read does
+ * with one query, which would take longer to plan than all the rest takes.
+ */
+static PartSet *
+read_one(const PmExtension *ext, Oid parent)
+{
+	Oid			namespace = get_namespace_oid(ext->schema, false);
+	TableRow	config = fetch_row(namespace, "part_config", parent);
+	TableRow	state;
+	PartSet    *set = palloc0(sizeof(PartSet));
+	PmConfigText text = {0};
+	bool		isnull;
+
+	set->parent = parent;
+	if (config.tuple == NULL || !read_names(set))
+		return NULL;
+	if (!pm_catalog_key(parent, row_text(&config, "epoch"), &set->key, &set->problem))
+	{
+		set->problem_code = ERRCODE_FEATURE_NOT_SUPPORTED;
+		return set;
+	}
+	set->premake = DatumGetInt32(row_value(&config, "premake", &isnull));
+	set->automatic = strcmp(row_text(&config, "automatic_maintenance"), "on") == 0;
+	set->retention_schema = row_text(&config, "retention_schema");
+	set->retire = set->retention_schema ? RETIRE_MOVE :
+		row_bool(&config, "retention_keep_table") ? RETIRE_KEEP : RETIRE_DROP;
+	set->retention_keep_index = row_bool(&config, "retention_keep_index");
+	set->retention_keep_publication = row_bool(&config, "retention_keep_publication");
+	set->inherit_privileges = row_bool(&config, "inherit_privileges");
+	set->ignore_default_data = row_bool(&config, "ignore_default_data");
+	text.interval = row_text(&config, "partition_interval");
+	text.retention = row_text(&config, "retention");
+	text.time_zone = row_text(&config, "time_zone");
+	text.name_format = row_text(&config, "name_format");
+	text.origin = row_text(&config, "grid_origin");
+
+	state = fetch_row(namespace, "part_state", parent);
+	set->is_armed = state.tuple != NULL;
+	if (state.tuple)
+		text.backfill = row_text(&state, "backfill");
+	set->problem = pm_config_fill(set, &text);
+	set->problem_code = ERRCODE_INVALID_PARAMETER_VALUE;
+	return set;
+}
+
 /*
  * pm_config_read returns the PartSets of the given parents, in their order.
  *
@@ -282,9 +415,17 @@ pm_config_read(List *parents)
 
 	if (parents == NIL)
 		return NIL;
+	if (list_length(parents) == 1)
+	{
+		PartSet    *set;
+
+		pm_extension_require(&ext);
+		set = read_one(&ext, linitial_oid(parents));
+		return set ? list_make1(set) : NIL;
+	}
 	values[0] = pm_config_oids(parents);
 	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select_for(list_length(parents), pm_config_sql(&ext,
+	rows = pm_spi_select(pm_config_sql(&ext,
 									   "SELECT " SET_COLUMNS " FROM %c c"
 									   " JOIN pg_class r ON r.oid = c.parent_table"
 									   " JOIN pg_namespace n ON n.oid = r.relnamespace"
@@ -327,16 +468,9 @@ bool
 pm_config_exists(Oid parent)
 {
 	PmExtension ext;
-	PmSpi		spi;
-	uint64		rows;
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(parent)};
 
-	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select_kept(pm_config_sql(&ext, "SELECT FROM %c WHERE parent_table = $1::regclass"),
-						 1, types, values, NULL);
-	pm_spi_end(&spi);
-	return rows > 0;
+	pm_extension_require(&ext);
+	return fetch_row(get_namespace_oid(ext.schema, false), "part_config", parent).tuple != NULL;
 }
 
 /* the type to which the text of a column is cast */

@@ -40,6 +40,9 @@
 
 #include "compat.h"
 
+/* partitions that one DROP TABLE names */
+#define DROP_BATCH 50
+
 /* one statement of a step */
 typedef struct Statement
 {
@@ -446,25 +449,34 @@ pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 }
 
 /*
- * pm_ddl_drop_many carries out steps that only DROP, as one statement: event
- * triggers, ours among them, are called once and not for each.
+ * pm_ddl_drop_many carries out steps that only DROP, many with one statement:
+ * event triggers, ours among them, are called once and not for each.  Not all
+ * with one: core searches what it drops again for each object.
  */
 void
 pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl, List *steps)
 {
 	StringInfoData buf;
+	List	   *statements = NIL;
 	ListCell   *lc;
 
-	initStringInfo(&buf);
 	foreach(lc, steps)
 	{
 		PlanStep   *step = lfirst(lc);
 
+		if (foreach_current_index(lc) % DROP_BATCH == 0)
+		{
+			initStringInfo(&buf);
+			appendStringInfoString(&buf, "DROP TABLE ");
+		}
+		else
+			appendStringInfoString(&buf, ", ");
 		lock_retired(look, step);
-		appendStringInfo(&buf, "%s %s", buf.len ? "," : "DROP TABLE",
-						 partition_name(step->partition));
+		appendStringInfoString(&buf, partition_name(step->partition));
+		if ((foreach_current_index(lc) + 1) % DROP_BATCH == 0 || lnext(steps, lc) == NULL)
+			statements = add(statements, buf.data);
 	}
-	run_statements(look->set, add(NIL, buf.data));
+	run_statements(look->set, statements);
 }
 
 /* pm_ddl_create_default makes a default partition, or attaches the table of that name. */

@@ -65,9 +65,7 @@ extern uint64 pm_spi_select_kept(const char *sql, int nargs, Oid *types,
 								 Datum *values, const char *nulls);
 extern uint64 pm_spi_write_kept(const char *sql, int nargs, Oid *types,
 								Datum *values, const char *nulls);
-/* runs a query; kept for one set, planned for how many there are otherwise */
-#define pm_spi_select_for(nsets, ...) \
-	((nsets) == 1 ? pm_spi_select_kept(__VA_ARGS__) : pm_spi_select(__VA_ARGS__))
+/* writes; kept for one set, planned for how many there are otherwise */
 #define pm_spi_write_for(nsets, ...) \
 	((nsets) == 1 ? pm_spi_write_kept(__VA_ARGS__) : pm_spi_write(__VA_ARGS__))
 

@@ -442,6 +442,23 @@ plan_ahead(const PmLook *look, const PmOrder *order)
 }
 
 /*
+ * may_retire tells whether there can be partitions to retire once the plan's
+ * creations are done: then the last one may be no longer the last.
+ */
+static bool
+may_retire(const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->findings)
+	{
+		if (((PlanFinding *) lfirst(lc))->kind == FINDING_LAST_KEPT)
+			return true;
+	}
+	return count_creations(plan) < list_length(plan->steps);
+}
+
+/*
  * try_in_turn maintains a set in one subtransaction for creation and one for
  * retention: trouble with the second must not undo the first.  A half that has
  * no steps is left out.
@@ -457,14 +474,12 @@ try_in_turn(PmLook *look, bool locked, const PmOrder *order, List **outcomes)
 	PmOrder		part = *order;
 	PartPlan   *plan = plan_ahead(look, order);
 	bool		may_create = plan == NULL || count_creations(plan) > 0;
-	bool		may_retire = plan == NULL ||
-		count_creations(plan) < list_length(plan->steps);
 	ErrorData  *edata;
 
 	part.lock_first = locked;
 	if (set->problem)
 		return try_maintain(set->parent, NULL, &part, outcomes);
-	if (order->dry_run || !may_retire)
+	if (order->dry_run || (plan && !may_retire(plan)))
 		return try_maintain(set->parent, look, &part, outcomes);
 	if (order->create && may_create)
 	{
