@@ -57,10 +57,9 @@ init_order(PmOrder *order)
 static void
 check_armed(Oid parent)
 {
-	PmState		state;
+	const PartSet *set = pm_config_read_one(parent);
 
-	pm_config_state(parent, &state);
-	if (!state.has_row)
+	if (set && !set->is_armed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("maintenance of table \"%s\" is suspended since it was restored",

@@ -229,7 +229,7 @@ compare_partitions(const ListCell *a, const ListCell *b)
 	return x->bound.lower < y->bound.lower ? -1 : 1;
 }
 
-/* columns: inhparent, inhrelid, nspname, relname, owner, kind, rows, pending, bound */
+/* columns: inhparent, inhrelid, namespace, relname, owner, kind, rows, pending, bound */
 static Partition *
 partition_from_row(const PartKey *key, uint64 row)
 {
@@ -238,7 +238,9 @@ partition_from_row(const PartKey *key, uint64 row)
 	char	   *bound;
 
 	partition->oid = pm_spi_oid(row, 2);
-	partition->schema = pm_spi_string(row, 3);
+	partition->schema = get_namespace_name(pm_spi_oid(row, 3));
+	if (partition->schema == NULL)	/* dropped at this moment, and the partition with it */
+		partition->schema = pstrdup("");
 	partition->name = pm_spi_string(row, 4);
 	partition->owner = pm_spi_oid(row, 5);
 	partition->relkind = DatumGetChar(pm_spi_value(row, 6, &isnull));
@@ -269,10 +271,9 @@ compare_entries(const void *a, const void *b)
 }
 
 #define PARTITIONS_OF \
-	"SELECT i.inhparent, i.inhrelid, n.nspname, c.relname, c.relowner," \
+	"SELECT i.inhparent, i.inhrelid, c.relnamespace, c.relname, c.relowner," \
 	" c.relkind, c.reltuples, i.inhdetachpending, c.relpartbound" \
-	" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid" \
-	" JOIN pg_namespace n ON n.oid = c.relnamespace"
+	" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
 
 /*
  * The partitions of one set, with a kept plan.  Comparing with an array would
