@@ -507,19 +507,17 @@ fork_size(Oid relation, const char *fork)
 
 /*
  * What one relation takes.  Files that cannot be there are not asked for: an
- * empty table, and an index of nothing but its first block, have only one.
+ * index has no visibility map, and one of a single block no free space either.
  */
 static int64
 relation_bytes(Oid relation, bool is_index)
 {
 	int64		result = fork_size(relation, "main");
 
-	if (result > (is_index ? BLCKSZ : 0))
-	{
+	if (!is_index)
+		result += fork_size(relation, "fsm") + fork_size(relation, "vm");
+	else if (result > BLCKSZ)
 		result += fork_size(relation, "fsm");
-		if (!is_index)
-			result += fork_size(relation, "vm");
-	}
 	if (get_rel_persistence(relation) == RELPERSISTENCE_UNLOGGED)
 		result += fork_size(relation, "init");
 	return result;
@@ -527,7 +525,7 @@ relation_bytes(Oid relation, bool is_index)
 
 /*
  * pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone.
- * The same as pg_total_relation_size, in half the time.
+ * The same as pg_total_relation_size, with half its system calls.
  */
 int64
 pm_catalog_bytes(Oid relation)
