@@ -14,7 +14,7 @@
 #	--long		the crash and race suites in test/long
 #	--assert	on a server with assertions (test/assert.sh)
 #	--valgrind	the same, under valgrind; without TEST only pg_regress, as it
-#				takes twenty times as long
+#				takes a hundred times as long
 #
 # After a failure results, diffs and logs are in ${TMPDIR:-/tmp}/partmgr-results/N.
 # Exit code 0: all passed; 1: something failed; 3: this major cannot be had
@@ -40,7 +40,7 @@ done
 # a hanging test must not take the whole run along
 limit=900 patience=60
 case $mode in
-	long) limit=2400 ;;
+	long | assert) limit=2400 ;;
 	valgrind) limit=7200 patience=600 ;;
 esac
 limit=${PARTMGR_TIMEOUT:-$limit}
