@@ -45,8 +45,8 @@ fetch()
 	"${apt[@]}" update && "${apt[@]}" source "postgresql-$1"
 }
 
-# Debian's patches have a server of any other prefix install its libraries in
-# /usr/lib/postgresql.
+# Debian's patches have a server whose prefix lacks the word postgres put its
+# libraries into /usr/lib/postgresql.
 prefix=$servers/postgresql
 
 # build MAJOR: what nothing of ours is about (ICU, readline, compression) stays out
