@@ -66,7 +66,8 @@ build()
 			./configure --prefix="$to" --enable-cassert --enable-debug --enable-tap-tests \
 				--without-readline --without-zlib $([ "$1" -lt 16 ] || echo --without-icu) \
 				CFLAGS='-O1 -g -fno-omit-frame-pointer' CPPFLAGS="$flags" &&
-			make -s -j2 && make -s install && cp src/tools/valgrind.supp "$to/"
+			make -s -j2 && make -s -j2 -C contrib && make -s install && make -s -C contrib install &&
+			cp src/tools/valgrind.supp "$to/"
 	) >"$work/log" 2>&1 </dev/null ||
 		{ tail -n 30 "$work/log" >&2; echo "PostgreSQL $1 does not build" >&2; return 1; }
 	# pgTAP is pure SQL
