@@ -62,6 +62,8 @@ build()
 		{ tail -n 5 "$work/log" >&2; echo "PostgreSQL $1: its source cannot be had" >&2; return 3; }
 	rm -rf "$to"
 	(
+		# its Makefiles generate headers only in a make that no other make has called
+		unset MAKELEVEL MAKEFLAGS MFLAGS
 		cd "$work/postgresql-$1"*/ &&
 			./configure --prefix="$to" --enable-cassert --enable-debug --enable-tap-tests \
 				--without-readline --without-zlib $([ "$1" -lt 16 ] || echo --without-icu) \
