@@ -5,8 +5,7 @@
  *
  * DETACH PARTITION CONCURRENTLY, VACUUM, CREATE INDEX CONCURRENTLY and the like
  * commit in the middle.  A worker runs them here as a client would: at top
- * level, between its own transactions, with a memory context that outlives
- * them.
+ * level, between its own transactions.
  *
  * As whom: SetUserIdAndSecContext, which the rest of partmgr uses, must not be
  * in force between two transactions, so the statement has the owner of the
@@ -25,7 +24,6 @@
 #include "catalog/pg_authid.h"
 #include "internal.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "parser/parser.h"
 #include "pgstat.h"
 #include "storage/lock.h"
@@ -36,7 +34,9 @@
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
+#include "utils/portal.h"
+
+#include "compat.h"
 
 static void
 set_lock_timeout(int ms)
@@ -82,11 +82,16 @@ parse_statement(const char *sql)
 	return pstmt;
 }
 
-/* Runs the statement, as PostgresMain and the portal code do for a client. */
+/*
+ * Runs the statement in a portal, as PostgresMain does for a client: its memory
+ * outlives the statement's transactions, and functions that are called between
+ * two of them (event triggers) find a snapshot there.
+ */
 static void
-execute(const PmTopLevel *top)
+execute(const PmTopLevel *top, MemoryContext context)
 {
 	PlannedStmt *pstmt;
+	Portal		portal;
 
 	become(top->userid);
 	set_lock_timeout(top->lock_timeout);
@@ -96,16 +101,16 @@ execute(const PmTopLevel *top)
 	pgstat_report_activity(STATE_RUNNING, top->activity);
 
 	StartTransactionCommand();
-	MemoryContextSwitchTo(PortalContext);
+	MemoryContextSwitchTo(context);
 	pstmt = parse_statement(top->sql);
-	if (PlannedStmtRequiresSnapshot(pstmt))
-		PushActiveSnapshot(GetTransactionSnapshot());
-	ProcessUtility(pstmt, top->sql, false, PROCESS_UTILITY_TOPLEVEL, NULL, NULL,
-				   None_Receiver, NULL);
-
-	/* the statement may have popped it */
-	if (ActiveSnapshotSet())
-		PopActiveSnapshot();
+	portal = CreatePortal("", true, true);
+	portal->visible = false;
+	PortalDefineQuery(portal, NULL, top->sql,
+					  CreateCommandTag(pstmt->utilityStmt), list_make1(pstmt),
+					  NULL);
+	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	(void) pm_portal_run(portal, None_Receiver);
+	PortalDrop(portal, false);
 	CommitTransactionCommand();
 }
 
@@ -145,17 +150,17 @@ ErrorData *
 pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 {
 	ErrorData  *volatile problem = NULL;
-	MemoryContext save_portal_context = PortalContext;
+	MemoryContext statement_context;
 	int			save_lock_timeout = LockTimeout;
 
 	Assert(!IsTransactionState());
 	Assert(GetSessionUserId() == BOOTSTRAP_SUPERUSERID);
 
-	PortalContext = AllocSetContextCreate(context, "partmgr statement",
-										  ALLOCSET_DEFAULT_SIZES);
+	statement_context = AllocSetContextCreate(context, "partmgr statement",
+											  ALLOCSET_DEFAULT_SIZES);
 	PG_TRY();
 	{
-		execute(top);
+		execute(top, statement_context);
 	}
 	PG_CATCH();
 	{
@@ -175,8 +180,7 @@ pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 	PG_END_TRY();
 
 	clean_up(save_lock_timeout);
-	MemoryContextDelete(PortalContext);
-	PortalContext = save_portal_context;
 	MemoryContextSwitchTo(context);
+	MemoryContextDelete(statement_context);
 	return problem;
 }
