@@ -25,13 +25,13 @@
 
 PG_FUNCTION_INFO_V1(partmgr_worker_status);
 
-/* What a user is told about a database. */
+/* What a user is told about a lane of a database. */
 static const char *
-state_name(const PmSlot *slot)
+state_name(const PmSlot *slot, const PmLaneSlot *lane)
 {
-	if (slot->pid != 0)
+	if (lane->pid != 0)
 		return "working";
-	if (slot->start != 0)
+	if (lane->start != 0)
 		return "starting";
 	switch (slot->state)
 	{
@@ -47,10 +47,33 @@ state_name(const PmSlot *slot)
 	return NULL;				/* keep compiler quiet */
 }
 
+static void
+put_lane(ReturnSetInfo *rsinfo, const PmSlot *slot, PmLane lane)
+{
+	const PmLaneSlot *work = &slot->lanes[lane];
+	char	   *database = get_database_name(slot->dboid);
+	TimestampTz next_due = Max(work->next_due, work->not_before);
+	Datum		values[6];
+	bool		nulls[6] = {0};
+
+	values[0] = ObjectIdGetDatum(slot->dboid);
+	if (database != NULL)
+		values[1] = CStringGetTextDatum(database);
+	else
+		nulls[1] = true;
+	values[2] = CStringGetTextDatum(state_name(slot, work));
+	values[3] = CStringGetTextDatum(lane == LANE_CREATE ? "create" : "upkeep");
+	values[4] = TimestampTzGetDatum(next_due);
+	nulls[4] = TIMESTAMP_NOT_FINITE(next_due);
+	values[5] = Int32GetDatum(work->pid);
+	nulls[5] = work->pid == 0;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
 /*
  * partmgr_worker_status() RETURNS SETOF record (datid oid, datname text,
- * state text, next_due timestamptz, pid int): a row per database that the
- * launcher knows of.  next_due is when a worker may come again, and null for
+ * state text, lane text, next_due timestamptz, pid int): a row for each lane of
+ * each database that the launcher knows of.  next_due is when a worker may come again, and null for
  * "not unless something changes".
  */
 Datum
@@ -70,23 +93,8 @@ partmgr_worker_status(PG_FUNCTION_ARGS)
 	slots = pm_slot_copy(&nslots);
 	for (int i = 0; i < nslots; i++)
 	{
-		const PmSlot *slot = &slots[i];
-		char	   *database = get_database_name(slot->dboid);
-		TimestampTz next_due = Max(slot->next_due, slot->not_before);
-		Datum		values[5];
-		bool		nulls[5] = {0};
-
-		values[0] = ObjectIdGetDatum(slot->dboid);
-		if (database != NULL)
-			values[1] = CStringGetTextDatum(database);
-		else
-			nulls[1] = true;
-		values[2] = CStringGetTextDatum(state_name(slot));
-		values[3] = TimestampTzGetDatum(next_due);
-		nulls[3] = TIMESTAMP_NOT_FINITE(next_due);
-		values[4] = Int32GetDatum(slot->pid);
-		nulls[4] = slot->pid == 0;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		for (int lane = 0; lane < PM_LANES; lane++)
+			put_lane(rsinfo, &slots[i], lane);
 	}
 	return (Datum) 0;
 }

@@ -83,6 +83,22 @@
 typedef void (*shmem_request_hook_type) (void);
 #endif
 
+/* Running a portal at top level to its end: 18 dropped an argument. */
+#if PG_VERSION_NUM >= 180000
+#define pm_portal_run(portal, dest) \
+	PortalRun(portal, FETCH_ALL, true, dest, dest, NULL)
+#else
+#define pm_portal_run(portal, dest) \
+	PortalRun(portal, FETCH_ALL, true, true, dest, dest, NULL)
+#endif
+
+/* The list of all settings: 16 counts them in the same call. */
+#if PG_VERSION_NUM >= 160000
+#define pm_guc_variables(n) get_guc_variables(n)
+#else
+#define pm_guc_variables(n) (*(n) = GetNumConfigOptions(), get_guc_variables())
+#endif
+
 /* Statistics of a table: 16 gave the fields other names. */
 #if PG_VERSION_NUM >= 160000
 #define PM_LAST_ANALYZE(stats) ((stats)->last_analyze_time)

@@ -9,8 +9,8 @@
  *
  * Step aside: DROP DATABASE, ALTER DATABASE ... RENAME or SET TABLESPACE and
  * CREATE DATABASE ... TEMPLATE need a database without other sessions.  Before
- * one of them runs, new workers are kept out of that database, and the one at
- * work is ended and waited for.  That lasts until the end of the transaction,
+ * one of them runs, new workers are kept out of that database, and those at
+ * work are ended and waited for.  That lasts until the end of the transaction,
  * however it comes: the lock on the database lasts as long, and a worker that
  * connected earlier would wait for it or, after a drop, fail.
  *
@@ -228,7 +228,7 @@ database_needed(Node *statement)
 
 /*
  * Keep workers out of a database until the end of the transaction, and have
- * the one that is there end.
+ * those that are there end.
  */
 static void
 empty_database(Oid dboid)
@@ -251,7 +251,7 @@ empty_database(Oid dboid)
 		return;
 	}
 
-	while (pm_slot_end_worker(dboid) && GetCurrentTimestamp() < deadline)
+	while (pm_slot_end_workers(dboid) && GetCurrentTimestamp() < deadline)
 		pm_slot_wait_end(END_RETRY_MS);
 	ConditionVariableCancelSleep();
 }

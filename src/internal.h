@@ -43,6 +43,18 @@ extern void pm_failpoint_define(void);
 #define pm_failpoint_define() ((void) 0)
 #endif
 
+/*
+ * Work on a set is divided between two lanes, each with workers of its own, so
+ * that creation waits for nothing slow.
+ */
+typedef enum PmLane
+{
+	LANE_CREATE,				/* partitions that will be needed */
+	LANE_UPKEEP					/* retention, and those no longer written */
+} PmLane;
+
+#define PM_LANES (LANE_UPKEEP + 1)
+
 /* ---------- attempt.c ---------- */
 extern ErrorData *pm_attempt(void (*work) (void *arg), void *arg);
 
@@ -126,7 +138,7 @@ extern void pm_config_forget_dangling(void);
 extern int	pm_config_arm(List *parents, TimestampTz now);
 extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
 								   int64 backfill);
-extern List *pm_config_due(TimestampTz at, TimestampTz *next_due);
+extern List *pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due);
 extern bool pm_config_note_success(List *parents, TimestampTz now);
 extern bool pm_config_note_failure(Oid parent, TimestampTz now, int sqlerrcode,
 								   const char *message);
@@ -206,6 +218,19 @@ extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
 
+/* ---------- toplevel.c ---------- */
+
+/* a statement that must not be in a transaction block */
+typedef struct PmTopLevel
+{
+	const char *sql;			/* one utility statement, names qualified */
+	Oid			userid;			/* as whom */
+	int			lock_timeout;	/* ms, for each of its waits; 0: none */
+	const char *activity;		/* for pg_stat_activity */
+} PmTopLevel;
+
+extern ErrorData *pm_toplevel_run(const PmTopLevel *top, MemoryContext context);
+
 /* ---------- maintenance.c ---------- */
 
 /* what one run is asked to do */
@@ -249,8 +274,10 @@ extern void pm_maintain_all(List *parents, const PmOrder *order,
 							List **outcomes);
 extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
 								   PmTemplate **tmpl);
-extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now);
+extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now, PmLane lane);
 extern bool pm_run_step(PmWorkerRun *run);
+extern const PmTopLevel *pm_run_toplevel(PmWorkerRun *run);
+extern void pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata);
 extern void pm_run_succeeded(PmWorkerRun *run);
 extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);
 

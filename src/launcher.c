@@ -7,7 +7,8 @@
  * no database, because a process that stays in a database keeps everybody from
  * dropping, renaming or copying it, and it reads only pg_database.  Where
  * something is due, or where nobody has looked yet, it asks the postmaster for
- * a worker that connects, works and leaves (worker.c).
+ * a worker that connects, works and leaves (worker.c): in each database one for
+ * creation, one for upkeep.
  *
  * It sleeps until the earliest due time in the slots, at most
  * partmgr.interval, and is woken by a latch when a worker ends, when a
@@ -51,8 +52,7 @@
 /* a worker that was asked for and has not ended yet */
 typedef struct Started
 {
-	Oid			dboid;
-	uint32		start;
+	PmStart		start;
 	BackgroundWorkerHandle *handle;
 } Started;
 
@@ -151,7 +151,7 @@ reap_workers(void)
 			continue;
 
 		/* only for one that ended before it could enter its slot */
-		pm_slot_unstarted(worker->dboid, worker->start, is_failure);
+		pm_slot_unstarted(&worker->start, is_failure);
 		started = foreach_delete_current(started, lc);
 		pfree(worker->handle);
 		pfree(worker);
@@ -160,7 +160,7 @@ reap_workers(void)
 
 /* Asks for a worker in a database; false if there is no room for it. */
 static bool
-start_worker(const PmDatabase *database, uint32 start)
+start_worker(const PmDatabase *database, const PmStart *start)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(launcher_context);
 	BackgroundWorkerHandle *handle;
@@ -175,11 +175,12 @@ start_worker(const PmDatabase *database, uint32 start)
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	strlcpy(worker.bgw_library_name, "partmgr", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "pm_worker_main", BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "partmgr worker for database \"%s\"",
-			 database->name);
-	strlcpy(worker.bgw_type, "partmgr worker", BGW_MAXLEN);
-	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
-	args.start = start;
+	strlcpy(worker.bgw_type,
+			start->lane == LANE_CREATE ? "partmgr worker" : "partmgr upkeep worker",
+			BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database \"%s\"",
+			 worker.bgw_type, database->name);
+	args.start = *start;
 	strlcpy(args.database, database->name, NAMEDATALEN);
 	memcpy(worker.bgw_extra, &args, sizeof(args));
 	worker.bgw_notify_pid = MyProcPid;
@@ -190,8 +191,7 @@ start_worker(const PmDatabase *database, uint32 start)
 		return false;
 	}
 	entry = palloc(sizeof(Started));
-	entry->dboid = database->oid;
-	entry->start = start;
+	entry->start = *start;
 	entry->handle = handle;
 	started = lappend(started, entry);
 	MemoryContextSwitchTo(oldcontext);
@@ -240,8 +240,7 @@ start_workers(void)
 	TimestampTz next;
 	PmDatabase *databases;
 	int			ndatabases;
-	Oid			dboid;
-	uint32		start;
+	PmStart		start;
 
 	MemoryContextReset(cycle_context);
 	databases = list_databases(&ndatabases);
@@ -258,16 +257,16 @@ start_workers(void)
 		shortage_until <= TimestampTzPlusMilliseconds(now, SHORTAGE_MAX_MS))
 		return shortage_until;
 
-	while (pm_slot_choose(now, &dboid, &start, &next))
+	while (pm_slot_choose(now, &start, &next))
 	{
-		PmDatabase *database = bsearch(&dboid, databases, ndatabases,
+		PmDatabase *database = bsearch(&start.dboid, databases, ndatabases,
 									   sizeof(PmDatabase), compare_oid);
 
-		if (!start_worker(database, start))
+		if (!start_worker(database, &start))
 		{
 			bool		is_failure = false;
 
-			pm_slot_unstarted(dboid, start, is_failure);
+			pm_slot_unstarted(&start, is_failure);
 			note_shortage(database, now);
 			return shortage_until;
 		}

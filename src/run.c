@@ -37,6 +37,7 @@ struct PmWorkerRun
 {
 	Oid			parent;
 	TimestampTz now;
+	PmLane		lane;
 	MemoryContext context;		/* of this struct; survives transactions */
 	int			steps;
 	char	   *last_step;		/* to notice a step that changes nothing */
@@ -47,14 +48,18 @@ struct PmWorkerRun
 	int			blocked_code;
 };
 
-/* pm_run_begin starts a maintenance by the worker, in the current memory context. */
+/*
+ * pm_run_begin starts a maintenance by the worker of a lane, in the current
+ * memory context.
+ */
 PmWorkerRun *
-pm_run_begin(Oid parent, TimestampTz now)
+pm_run_begin(Oid parent, TimestampTz now, PmLane lane)
 {
 	PmWorkerRun *run = palloc0(sizeof(PmWorkerRun));
 
 	run->parent = parent;
 	run->now = now;
+	run->lane = lane;
 	run->context = CurrentMemoryContext;
 	return run;
 }
@@ -244,6 +249,8 @@ pm_run_step(PmWorkerRun *run)
 	order.create = true;
 	order.retire = true;
 
+	if (run->lane == LANE_UPKEEP)
+		return false;			/* all is done by the other lane */
 	if (run->steps >= pm_max_create)
 		return false;			/* the rest is for the next run */
 
@@ -288,6 +295,25 @@ pm_run_step(PmWorkerRun *run)
 	run->last_step = MemoryContextStrdup(run->context, outcome->partition);
 	run->steps++;
 	return true;
+}
+
+/*
+ * pm_run_toplevel returns the statement that has to be run outside of any
+ * transaction block before the next step, or NULL.  It lives as long as the
+ * run.  Called between transactions.
+ */
+const PmTopLevel *
+pm_run_toplevel(PmWorkerRun *run)
+{
+	return NULL;
+}
+
+/*
+ * pm_run_toplevel_done notes what became of that statement: done, or the error.
+ */
+void
+pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata)
+{
 }
 
 /*

@@ -3,15 +3,15 @@
  * slot.c
  *		The databases of the server, in shared memory.
  *
- * A slot per database says whether the extension is there, when something is
- * due next and which worker is in it.  Four parties meet here: the launcher
+ * A slot per database says whether the extension is there and, for each lane
+ * of work, when something is due next and which worker is at it.  Four parties meet here: the launcher
  * (adds and frees slots, chooses where to start a worker), the workers (enter
  * and leave), backends whose transaction has committed something to do (wake)
  * and backends that need a database for themselves (block).
  *
  * One lock protects all slots.  It is held for a scan of an array at most,
  * nothing here raises an error while holding it, and nobody waits for a
- * process under it.  A worker's pid stays in its slot until the process has
+ * process under it.  A worker's pid stays in its lane until the process has
  * left the server's process array: under the lock, such a pid can safely be
  * signalled, and whoever waits for it to vanish knows that the database is
  * free.
@@ -116,16 +116,31 @@ pm_slot_find_or_add(Oid dboid)
 		memset(slot, 0, sizeof(PmSlot));
 		slot->dboid = dboid;
 		slot->created = GetCurrentTimestamp();
-		slot->next_due = slot->created;
+
+		/* who creates tells what there is for the other lane */
+		slot->lanes[LANE_CREATE].next_due = slot->created;
+		slot->lanes[LANE_UPKEEP].next_due = DT_NOEND;
 	}
 	return slot;
+}
+
+/* pm_lane_is_taken tells whether a worker is at a lane, or on its way. */
+bool
+pm_lane_is_taken(const PmLaneSlot *lane)
+{
+	return lane->pid != 0 || lane->start != 0;
 }
 
 /* Is somebody using the slot, apart from the launcher's list? */
 static bool
 slot_is_in_use(const PmSlot *slot)
 {
-	return slot->pid != 0 || slot->start != 0 || slot->blocks > 0;
+	for (int i = 0; i < PM_LANES; i++)
+	{
+		if (pm_lane_is_taken(&slot->lanes[i]))
+			return true;
+	}
+	return slot->blocks > 0;
 }
 
 /* pm_slot_set_launcher_latch wakes the launcher, if there is one. */
@@ -160,7 +175,10 @@ pm_slot_attach_launcher(void)
 	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
 	pm_slots->launcher_latch = MyLatch;
 	for (int i = 0; i < pm_slots->nslots; i++)
-		pm_slots->slots[i].start = 0;
+	{
+		for (int lane = 0; lane < PM_LANES; lane++)
+			pm_slots->slots[i].lanes[lane].start = 0;
+	}
 	LWLockRelease(pm_slots_lock);
 }
 
@@ -224,96 +242,164 @@ after_seconds(TimestampTz from, int seconds)
 }
 
 /*
- * When a worker may be started for this database, by what is written in its
- * slot; DT_NOEND for "not unless woken".
+ * pm_slot_latest_due is the latest time that a worker may note for a lane,
+ * DT_NOEND aside.  Somebody looks at each database with something to do once
+ * an interval; for the upkeep lane the worker that creates does, and comes
+ * before this time.
+ */
+TimestampTz
+pm_slot_latest_due(PmLane lane, TimestampTz now)
+{
+	return after_seconds(now, lane == LANE_UPKEEP ? 2 * pm_interval : pm_interval);
+}
+
+/*
+ * When a worker may be started for this lane, by what is written there;
+ * DT_NOEND for "not unless woken".
  *
  * Times that lie farther ahead than any of them is ever set were written
  * before the clock went back, or before partmgr.interval was made shorter:
  * they count as come.
  */
 static TimestampTz
-slot_start_time(const PmSlot *slot, TimestampTz now)
+lane_start_time(const PmSlot *slot, PmLane lane, TimestampTz now)
 {
-	TimestampTz latest_due = after_seconds(now, pm_interval + CLOCK_SLACK_S);
+	const PmLaneSlot *work = &slot->lanes[lane];
+	TimestampTz latest_due = after_seconds(pm_slot_latest_due(lane, now), CLOCK_SLACK_S);
 	TimestampTz latest_backoff = after_seconds(now, BACKOFF_MAX_S + CLOCK_SLACK_S);
-	TimestampTz due = slot->next_due;
+	TimestampTz due = work->next_due;
 
 	if (TIMESTAMP_NOT_FINITE(due))
 		return DT_NOEND;
 	if (due > latest_due)
 		due = now;
-	if (slot->not_before > due && slot->not_before <= latest_backoff)
-		due = slot->not_before;
+	if (work->not_before > due && work->not_before <= latest_backoff)
+		due = work->not_before;
 	return due;
 }
 
+/* what there is to do in one lane, over all databases */
+typedef struct LaneWork
+{
+	int			busy;			/* workers at it, or on their way */
+	PmSlot	   *first;			/* where it has been due longest; NULL: nowhere */
+	TimestampTz time;			/* since when, or when it will be; DT_NOEND */
+} LaneWork;
+
+static void
+survey(LaneWork *work, TimestampTz now)
+{
+	for (int lane = 0; lane < PM_LANES; lane++)
+	{
+		work[lane].busy = 0;
+		work[lane].first = NULL;
+		work[lane].time = DT_NOEND;
+	}
+	for (int i = 0; i < pm_slots->nslots; i++)
+	{
+		PmSlot	   *slot = &pm_slots->slots[i];
+
+		if (!OidIsValid(slot->dboid))
+			continue;
+		for (int lane = 0; lane < PM_LANES; lane++)
+		{
+			TimestampTz start_time;
+
+			if (pm_lane_is_taken(&slot->lanes[lane]))
+			{
+				work[lane].busy++;
+				continue;
+			}
+			if (!slot->is_listed || slot->blocks > 0)
+				continue;
+			start_time = lane_start_time(slot, lane, now);
+			if (start_time < work[lane].time)
+			{
+				work[lane].first = slot;
+				work[lane].time = start_time;
+			}
+		}
+	}
+}
+
 /*
- * pm_slot_choose picks the database that has been due longest and marks that
- * a worker is on its way there.
+ * choose_lane decides whose turn it is; false if nobody's.
+ *
+ * Creation goes first, and keeps one worker to itself: upkeep, which may take
+ * hours, never has all of them.  With a single worker the lanes take turns: a
+ * creation, then the upkeep that has waited for it.
+ */
+static bool
+choose_lane(const LaneWork *work, TimestampTz now, PmLane *lane)
+{
+	bool		create_is_due = work[LANE_CREATE].time <= now;
+	bool		upkeep_is_due = work[LANE_UPKEEP].time <= now;
+
+	if (work[LANE_CREATE].busy + work[LANE_UPKEEP].busy >= pm_max_workers)
+		return false;
+	if (pm_max_workers > 1 && work[LANE_UPKEEP].busy >= pm_max_workers - 1)
+		upkeep_is_due = false;
+	if (pm_max_workers == 1 && upkeep_is_due &&
+		pm_slots->last_lane == LANE_CREATE &&
+		work[LANE_UPKEEP].time < pm_slots->last_time)
+		create_is_due = false;
+
+	*lane = create_is_due ? LANE_CREATE : LANE_UPKEEP;
+	return create_is_due || upkeep_is_due;
+}
+
+/*
+ * pm_slot_choose picks the lane and the database that has been due longest in
+ * it, and marks that a worker is on its way there.
  *
  * Returns false if there is none, or if partmgr.max_workers are busy already.
  * *next is then the time to look again (busy workers wake the launcher when
  * they end), DT_NOEND if there is none.
  */
 bool
-pm_slot_choose(TimestampTz now, Oid *dboid, uint32 *start, TimestampTz *next)
+pm_slot_choose(TimestampTz now, PmStart *start, TimestampTz *next)
 {
-	PmSlot	   *chosen = NULL;
-	TimestampTz chosen_time = DT_NOEND;
-	int			busy = 0;
+	LaneWork	work[PM_LANES];
+	bool		chosen;
 
 	*next = DT_NOEND;
 
 	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
-	for (int i = 0; i < pm_slots->nslots; i++)
+	survey(work, now);
+	chosen = choose_lane(work, now, &start->lane);
+	if (chosen)
 	{
-		PmSlot	   *slot = &pm_slots->slots[i];
-		TimestampTz start_time;
+		PmSlot	   *slot = work[start->lane].first;
 
-		if (!OidIsValid(slot->dboid))
-			continue;
-		if (slot->pid != 0 || slot->start != 0)
-			busy++;
-		else if (slot->is_listed && slot->blocks == 0)
-		{
-			start_time = slot_start_time(slot, now);
-			if (start_time < chosen_time)
-			{
-				chosen = slot;
-				chosen_time = start_time;
-			}
-		}
-	}
-	if (busy >= pm_max_workers)
-		chosen = NULL;
-	else if (chosen_time > now)
-	{
-		*next = chosen_time;
-		chosen = NULL;
-	}
-	if (chosen != NULL)
-	{
 		if (++pm_slots->last_start == 0)
-			pm_slots->last_start = 1; /* 0 means none */
-		chosen->start = pm_slots->last_start;
-		*dboid = chosen->dboid;
-		*start = chosen->start;
+			pm_slots->last_start = 1;	/* 0 means none */
+		pm_slots->last_lane = start->lane;
+		pm_slots->last_time = now;
+		slot->lanes[start->lane].start = pm_slots->last_start;
+		start->dboid = slot->dboid;
+		start->number = pm_slots->last_start;
 	}
 	LWLockRelease(pm_slots_lock);
 
-	return chosen != NULL;
+	/* what is due already waits for a worker that ends */
+	for (int lane = 0; lane < PM_LANES && !chosen; lane++)
+	{
+		if (work[lane].time > now)
+			*next = Min(*next, work[lane].time);
+	}
+	return chosen;
 }
 
-/* pm_slot_count_failure backs off from a database. */
+/* pm_lane_count_failure backs off from a lane of a database. */
 void
-pm_slot_count_failure(PmSlot *slot)
+pm_lane_count_failure(PmLaneSlot *lane)
 {
 	int			delay = BACKOFF_MAX_S;
 
-	if (slot->failures < 8)
-		delay = Min(BACKOFF_FIRST_S << slot->failures, BACKOFF_MAX_S);
-	slot->failures++;
-	slot->not_before = after_seconds(GetCurrentTimestamp(), delay);
+	if (lane->failures < 8)
+		delay = Min(BACKOFF_FIRST_S << lane->failures, BACKOFF_MAX_S);
+	lane->failures++;
+	lane->not_before = after_seconds(GetCurrentTimestamp(), delay);
 }
 
 /*
@@ -322,17 +408,17 @@ pm_slot_count_failure(PmSlot *slot)
  * before it could enter.  Nothing is done for a worker that did enter.
  */
 void
-pm_slot_unstarted(Oid dboid, uint32 start, bool is_failure)
+pm_slot_unstarted(const PmStart *start, bool is_failure)
 {
 	PmSlot	   *slot;
 
 	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
-	slot = pm_slot_find(dboid);
-	if (slot != NULL && slot->start == start)
+	slot = pm_slot_find(start->dboid);
+	if (slot != NULL && slot->lanes[start->lane].start == start->number)
 	{
-		slot->start = 0;
+		slot->lanes[start->lane].start = 0;
 		if (is_failure)
-			pm_slot_count_failure(slot);
+			pm_lane_count_failure(&slot->lanes[start->lane]);
 	}
 	LWLockRelease(pm_slots_lock);
 }

@@ -11,7 +11,6 @@
 #define PARTMGR_SLOT_H
 
 #include "storage/condition_variable.h"
-#include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "worker.h"
 
@@ -20,6 +19,8 @@ typedef struct PmShared
 	Latch	   *launcher_latch; /* NULL: there is no launcher */
 	ConditionVariable ended;	/* a worker has left its database */
 	uint32		last_start;
+	PmLane		last_lane;		/* of that start */
+	TimestampTz last_time;
 	int			nslots;			/* slots beyond have never been used */
 	PmSlot		slots[PM_MAX_DATABASES];
 } PmShared;
@@ -29,7 +30,8 @@ extern LWLock *pm_slots_lock;
 
 extern PmSlot *pm_slot_find(Oid dboid);
 extern PmSlot *pm_slot_find_or_add(Oid dboid);
-extern void pm_slot_count_failure(PmSlot *slot);
+extern bool pm_lane_is_taken(const PmLaneSlot *lane);
+extern void pm_lane_count_failure(PmLaneSlot *lane);
 extern void pm_slot_set_launcher_latch(void);
 
 #endif							/* PARTMGR_SLOT_H */

@@ -3,9 +3,9 @@
  * slot_use.c
  *		What workers and backends do with the slots in shared memory.
  *
- * A worker enters its slot before it connects and leaves it when it is out of
+ * A worker enters its lane before it connects and leaves it when it is out of
  * the process array.  A backend wakes, at commit, or blocks a database and
- * ends the worker there.  See slot.c for the rules.
+ * ends the workers there.  See slot.c for the rules.
  *
  * Nothing here reads a catalog, or raises an error.
  *
@@ -22,10 +22,18 @@
 #include "compat.h"
 #include "slot.h"
 
-/* where this process is the worker */
+/* where this process is the worker, and of which lane */
 static Oid	my_dboid = InvalidOid;
+static PmLane my_lane;
 
 /* ---------- the worker ---------- */
+
+/* This worker's lane.  The caller holds the lock. */
+static PmLaneSlot *
+my_lane_slot(void)
+{
+	return &pm_slot_find(my_dboid)->lanes[my_lane];
+}
 
 /*
  * Runs when this worker is out of the process array, whatever the reason for
@@ -34,14 +42,15 @@ static Oid	my_dboid = InvalidOid;
 static void
 vacate_slot(int code, Datum arg)
 {
-	PmSlot	   *slot;
+	PmLaneSlot *lane;
 
 	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
-	slot = pm_slot_find(my_dboid);
-	Assert(slot != NULL && slot->pid == MyProcPid);
-	slot->pid = 0;
-	if (!slot->has_reported && !slot->is_excused)
-		pm_slot_count_failure(slot);
+	lane = my_lane_slot();
+	Assert(lane->pid == MyProcPid);
+	lane->pid = 0;
+	lane->latch = NULL;
+	if (!lane->has_reported && !lane->is_excused)
+		pm_lane_count_failure(lane);
 	pm_slot_set_launcher_latch();
 	LWLockRelease(pm_slots_lock);
 
@@ -49,14 +58,15 @@ vacate_slot(int code, Datum arg)
 }
 
 /*
- * pm_slot_enter notes this process as the worker of a database; to be called
- * before it connects, so that pm_slot_end_worker reaches it from then on.
+ * pm_slot_enter notes this process as the worker of a lane in a database; to
+ * be called before it connects, so that pm_slot_end_workers reaches it from
+ * then on.
  *
  * Returns false, and the worker must go, if it comes too late or somebody
  * needs the database for himself.
  */
 bool
-pm_slot_enter(Oid dboid, uint32 start)
+pm_slot_enter(const PmStart *start)
 {
 	PmSlot	   *slot;
 	bool		welcome = false;
@@ -65,15 +75,18 @@ pm_slot_enter(Oid dboid, uint32 start)
 		return false;
 
 	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
-	slot = pm_slot_find(dboid);
-	if (slot != NULL && slot->start == start)
+	slot = pm_slot_find(start->dboid);
+	if (slot != NULL && slot->lanes[start->lane].start == start->number)
 	{
-		slot->start = 0;
-		if (slot->blocks == 0 && slot->pid == 0)
+		PmLaneSlot *lane = &slot->lanes[start->lane];
+
+		lane->start = 0;
+		if (slot->blocks == 0 && lane->pid == 0)
 		{
-			slot->pid = MyProcPid;
-			slot->has_reported = false;
-			slot->is_excused = false;
+			lane->pid = MyProcPid;
+			lane->latch = MyLatch;
+			lane->has_reported = false;
+			lane->is_excused = false;
 			welcome = true;
 		}
 	}
@@ -82,7 +95,8 @@ pm_slot_enter(Oid dboid, uint32 start)
 	if (welcome)
 	{
 		/* before connecting, hence called after RemoveProcFromArray */
-		my_dboid = dboid;
+		my_dboid = start->dboid;
+		my_lane = start->lane;
 		on_shmem_exit(vacate_slot, (Datum) 0);
 	}
 	return welcome;
@@ -92,38 +106,54 @@ pm_slot_enter(Oid dboid, uint32 start)
 uint32
 pm_slot_wakes(void)
 {
-	PmSlot	   *slot;
 	uint32		wakes;
 
 	LWLockAcquire(pm_slots_lock, LW_SHARED);
-	slot = pm_slot_find(my_dboid);
-	wakes = slot->wakes;
+	wakes = my_lane_slot()->wakes;
 	LWLockRelease(pm_slots_lock);
 	return wakes;
 }
 
+/* The worker at work in a lane, asleep or not, is to look again. */
+static void
+look_again(PmLaneSlot *lane)
+{
+	lane->wakes++;
+	if (lane->latch != NULL)
+		SetLatch(lane->latch);
+}
+
 /*
- * pm_slot_leave notes what this worker has found and when the next one is due.
+ * pm_slot_leave notes what this worker has found and when the next one is due
+ * in each lane.  A worker of the other lane that is at work may have found
+ * something older; it looks again before it leaves.
  *
- * Returns false, with nothing noted, if the database was woken since the given
+ * Returns false, with nothing noted, if the lane was woken since the given
  * number was read: then there may be more to do.
  */
 bool
-pm_slot_leave(PmDbState state, TimestampTz next_due, uint32 wakes)
+pm_slot_leave(PmDbState state, const TimestampTz *next_due, uint32 wakes)
 {
 	PmSlot	   *slot;
+	PmLaneSlot *mine;
 	bool		may_leave;
 
 	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
 	slot = pm_slot_find(my_dboid);
-	may_leave = slot->wakes == wakes;
+	mine = &slot->lanes[my_lane];
+	may_leave = mine->wakes == wakes;
 	if (may_leave)
 	{
 		slot->state = state;
-		slot->next_due = next_due;
-		slot->has_reported = true;
-		slot->failures = 0;
-		slot->not_before = 0;
+		mine->has_reported = true;
+		mine->failures = 0;
+		mine->not_before = 0;
+		for (int lane = 0; lane < PM_LANES; lane++)
+		{
+			slot->lanes[lane].next_due = next_due[lane];
+			if (lane != my_lane)
+				look_again(&slot->lanes[lane]);
+		}
 	}
 	LWLockRelease(pm_slots_lock);
 	return may_leave;
@@ -149,14 +179,27 @@ pm_slot_tell_update(void)
 
 /* ---------- backends ---------- */
 
-/* Something is due in the database now.  The caller holds the lock. */
+/*
+ * Something is due in the database now.  The caller holds the lock.  Where
+ * nobody knows of the extension only the lane that creates looks, and tells
+ * what there is for the other one.
+ */
 static void
 wake_slot(PmSlot *slot)
 {
-	slot->next_due = GetCurrentTimestamp();
-	slot->wakes++;
-	slot->failures = 0;
-	slot->not_before = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < PM_LANES; i++)
+	{
+		PmLaneSlot *lane = &slot->lanes[i];
+
+		look_again(lane);
+		if (i == LANE_UPKEEP && slot->state != DB_WITH)
+			continue;
+		lane->next_due = now;
+		lane->failures = 0;
+		lane->not_before = 0;
+	}
 	pm_slot_set_launcher_latch();
 }
 
@@ -259,22 +302,26 @@ pm_slot_unblock(Oid dboid)
 }
 
 /*
- * pm_slot_end_worker tells the worker of a database to end; returns false if
- * there is none (any more).  The worker does not count as failed.
+ * pm_slot_end_workers tells the workers of a database to end; returns false if
+ * there is none (any more).  They do not count as failed.
  */
 bool
-pm_slot_end_worker(Oid dboid)
+pm_slot_end_workers(Oid dboid)
 {
 	PmSlot	   *slot;
-	bool		is_there;
+	bool		is_there = false;
 
 	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
 	slot = pm_slot_find(dboid);
-	is_there = slot != NULL && slot->pid != 0;
-	if (is_there)
+	for (int i = 0; slot != NULL && i < PM_LANES; i++)
 	{
-		slot->is_excused = true;
-		(void) kill(slot->pid, SIGTERM);
+		PmLaneSlot *lane = &slot->lanes[i];
+
+		if (lane->pid == 0)
+			continue;
+		lane->is_excused = true;
+		(void) kill(lane->pid, SIGTERM);
+		is_there = true;
 	}
 	LWLockRelease(pm_slots_lock);
 	return is_there;

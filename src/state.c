@@ -80,12 +80,12 @@ pm_config_set_backfill(const PartSet *set, bool has_backfill, int64 backfill)
 }
 
 /*
- * pm_config_due returns the sets that the worker is to maintain now, and in
- * next_due when the next one will be due after them (DT_NOEND: none).  A
+ * pm_config_due returns the sets that the worker of a lane is to maintain now,
+ * and in next_due when the next one will be due after them (DT_NOEND: none).  A
  * partmgr.interval that was shortened counts at once.
  */
 List *
-pm_config_due(TimestampTz at, TimestampTz *next_due)
+pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due)
 {
 	PmExtension ext;
 	PmSpi		spi;
@@ -93,6 +93,7 @@ pm_config_due(TimestampTz at, TimestampTz *next_due)
 	MemoryContext old;
 	uint64		rows;
 	List	   *result = NIL;
+	const char *sql;
 	bool		isnull;
 	Oid			types[] = {INTERVALOID};
 	Datum		values[] = {seconds(pm_interval)};
@@ -101,13 +102,19 @@ pm_config_due(TimestampTz at, TimestampTz *next_due)
 	if (!pm_extension_find(&ext))
 		return NIL;
 	pm_spi_begin(&spi, ext.owner);
-	rows = pm_spi_select(pm_config_sql(&ext,
-									   "SELECT c.parent_table::oid,"
-									   " CASE WHEN s.failures = 0 THEN least(s.next_run, s.last_run + $1) ELSE s.next_run END"
-									   " FROM %c c JOIN %s s USING (parent_table)"
-									   " WHERE c.automatic_maintenance = 'on'"
-									   " ORDER BY c.maintenance_order NULLS LAST, s.next_run, c.parent_table::oid"),
-						 1, types, values, NULL);
+	if (lane == LANE_CREATE)
+		sql = "SELECT c.parent_table::oid,"
+			" CASE WHEN s.failures = 0 THEN least(s.next_run, s.last_run + $1) ELSE s.next_run END"
+			" FROM %c c JOIN %s s USING (parent_table)"
+			" WHERE c.automatic_maintenance = 'on'"
+			" ORDER BY c.maintenance_order NULLS LAST, s.next_run, c.parent_table::oid";
+	else
+		sql = "SELECT c.parent_table::oid, s.next_upkeep"
+			" FROM %c c JOIN %s s USING (parent_table)"
+			" WHERE c.automatic_maintenance = 'on' AND s.next_upkeep IS NOT NULL"
+			" ORDER BY c.maintenance_order NULLS LAST, s.next_upkeep, c.parent_table::oid";
+	rows = pm_spi_select(pm_config_sql(&ext, sql), lane == LANE_CREATE ? 1 : 0,
+						 types, values, NULL);
 	old = MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < rows; i++)
 	{

@@ -3,10 +3,10 @@
  * worker.c
  *		The process that maintains the sets of one database.
  *
- * A worker is started by the launcher for a database where something is due,
- * or where nobody has looked yet.  It connects, asks for the sets that are
- * due, runs one after the other, notes in its slot when the next worker is
- * needed, and leaves.  It never stays: a process in a database is in the way
+ * A worker is started by the launcher for one lane of work, in a database where
+ * something is due or where nobody has looked yet.  It connects, asks for the
+ * sets that are due in its lane, runs one after the other, notes in its slot
+ * when the next workers are needed, and leaves.  It never stays: a process in a database is in the way
  * of DROP DATABASE and others (dbhook.c ends it, between steps or in one).
  *
  * It connects as the bootstrap superuser, because owners of tables are often
@@ -16,7 +16,8 @@
  *
  * This is the place where transactions begin and end: one for each step of a
  * set, so that locks are held shortly and a crash loses one step at most; one
- * for the note of success, or after an error the note of failure.  The trouble
+ * for the note of success, or after an error the note of failure.  Between them
+ * a statement can run at top level (toplevel.c).  The trouble
  * of one set, whatever it is, stays there.  Only what is wrong with the
  * database as a whole ends the worker with an error; the launcher then backs
  * off from it.
@@ -34,9 +35,11 @@
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -50,6 +53,14 @@
  * later: a set that is due for ever must not keep a process busy.
  */
 #define PAUSE_MS 1000
+
+/*
+ * A set that comes back very soon, because somebody else holds it, is waited
+ * for in the process, up to so long in all.  Everything else is waited for by
+ * the launcher: while we are here, another database may lack a worker.
+ */
+#define NAP_MS 1000
+#define NAPS_MS 3000
 
 /* one maintenance of one set, in the set's memory context */
 typedef struct SetRun
@@ -101,6 +112,7 @@ static const struct
 };
 
 static PmWorkerArgs args;
+static long naps_left = NAPS_MS;
 static MemoryContext run_context = NULL;	/* the sets that are due */
 static MemoryContext set_context = NULL;	/* the set at work */
 
@@ -174,8 +186,9 @@ reload_if_asked(void)
 }
 
 /*
- * look tells what there is in this database and which sets are due, in the run
- * context; *next_due is the earliest later time, or DT_NOEND.
+ * look tells what there is in this database and which sets are due in this
+ * lane, in the run context; next_due has for each lane the earliest later time,
+ * or DT_NOEND, for the other lane now if something is due there.
  */
 static PmDbState
 look(List **due, TimestampTz *next_due)
@@ -184,14 +197,24 @@ look(List **due, TimestampTz *next_due)
 	bool		needs_update = false;
 
 	*due = NIL;
-	*next_due = DT_NOEND;
+	for (int lane = 0; lane < PM_LANES; lane++)
+		next_due[lane] = DT_NOEND;
 
 	pm_transaction_begin("partmgr: looking for sets that are due");
 	if (pm_config_ready(&needs_update))
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(run_context);
+		TimestampTz now = GetCurrentTimestamp();
 
-		*due = pm_config_due(GetCurrentTimestamp(), next_due);
+		for (int lane = 0; lane < PM_LANES; lane++)
+		{
+			List	   *sets = pm_config_due(lane, now, &next_due[lane]);
+
+			if (lane == args.start.lane)
+				*due = sets;
+			else if (sets != NIL)
+				next_due[lane] = now;
+		}
 		MemoryContextSwitchTo(oldcontext);
 		state = DB_WITH;
 	}
@@ -241,6 +264,26 @@ end_step(void)
 }
 
 /*
+ * Run the statement that the last step has asked for, if any, and tell the run
+ * how it went; false if the extension is gone.
+ */
+static bool
+run_toplevel(SetRun *set)
+{
+	const PmTopLevel *top = pm_run_toplevel(set->run);
+	ErrorData  *problem;
+
+	if (top == NULL)
+		return true;
+	problem = pm_toplevel_run(top, set_context);
+	if (!begin_step(set))
+		return false;
+	pm_run_toplevel_done(set->run, problem);
+	end_step();
+	return true;
+}
+
+/*
  * Run a set until its plan is empty, and note the success.  If maintenance is
  * switched off meanwhile, the set just stays due.
  */
@@ -257,7 +300,10 @@ run_steps(SetRun *set)
 			return;
 		more = pm_run_step(set->run);
 		end_step();
-		PM_FAILPOINT("worker-between-steps");
+		PM_FAILPOINT(args.start.lane == LANE_CREATE ? "worker-between-steps" :
+					 "upkeep-between-steps");
+		if (!run_toplevel(set))
+			return;
 	}
 
 	if (!begin_step(set))
@@ -339,7 +385,7 @@ run_set(Oid parent)
 	set = palloc0(sizeof(SetRun));
 	set->parent = parent;
 	set->title = psprintf("%u", parent);
-	set->run = pm_run_begin(parent, GetCurrentTimestamp());
+	set->run = pm_run_begin(parent, GetCurrentTimestamp(), args.start.lane);
 
 	set->problem = guarded(run_steps, set);
 	if (set->problem != NULL)
@@ -367,18 +413,52 @@ run_sets(List *parents)
 	return all_noted;
 }
 
-/* When the next worker is needed, given what the last look has found. */
-static TimestampTz
-next_visit(List *still_due, TimestampTz next_due, bool all_noted)
+/*
+ * When the next worker of each lane is needed, given what the last look has
+ * found.
+ */
+static void
+plan_visits(TimestampTz *next_due, List *still_due, bool all_noted)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	TimestampTz longest = TimestampTzPlusMilliseconds(now, pm_interval * INT64CONST(1000));
 
-	if (still_due == NIL)
-		return TIMESTAMP_NOT_FINITE(next_due) ? next_due : Min(next_due, longest);
-	if (!all_noted)
-		return longest;
-	return TimestampTzPlusMilliseconds(now, PAUSE_MS);
+	for (int lane = 0; lane < PM_LANES; lane++)
+	{
+		TimestampTz latest = pm_slot_latest_due(lane, now);
+
+		if (lane == args.start.lane && still_due != NIL)
+			next_due[lane] = all_noted ?
+				TimestampTzPlusMilliseconds(now, PAUSE_MS) : latest;
+		else if (!TIMESTAMP_NOT_FINITE(next_due[lane]))
+			next_due[lane] = Min(next_due[lane], latest);
+	}
+}
+
+/*
+ * Wait for a set that is due in a moment, rather than leave and be started
+ * again.  Returns true if it is time to look; false if it is not worth it.
+ */
+static bool
+nap(TimestampTz until)
+{
+	static uint32 event = 0;
+	long		longest = Min(NAP_MS, pm_interval * 100L);	/* a tenth of it */
+	TimestampTz now = GetCurrentTimestamp();
+	long		ms;
+
+	if (TIMESTAMP_NOT_FINITE(until) || until <= now || !pm_enabled)
+		return false;
+	ms = TimestampDifferenceMilliseconds(now, until);
+	if (ms > longest || ms > naps_left)
+		return false;
+
+	if (event == 0)
+		event = pm_wait_event("PartmgrWorkerNap");
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 ms, event);
+	ResetLatch(MyLatch);
+	naps_left -= TimestampDifferenceMilliseconds(now, GetCurrentTimestamp()) + 1;
+	return true;
 }
 
 /*
@@ -401,13 +481,13 @@ tell_update(void)
 static void
 maintain_database(void)
 {
+	List	   *due;
 	PmDbState	state;
-	TimestampTz next_due;
+	TimestampTz next_due[PM_LANES];
 	uint32		wakes;
 
 	do
 	{
-		List	   *due;
 		bool		all_noted = true;
 
 		CHECK_FOR_INTERRUPTS();
@@ -415,32 +495,46 @@ maintain_database(void)
 		MemoryContextReset(run_context);
 
 		wakes = pm_slot_wakes();
-		state = look(&due, &next_due);
+		state = look(&due, next_due);
 		if (due != NIL)
 		{
 			all_noted = run_sets(due);
-			state = look(&due, &next_due);
+			state = look(&due, next_due);
 		}
 		if (state == DB_OUTDATED)
 			tell_update();
-		next_due = next_visit(due, next_due, all_noted);
-	} while (!pm_slot_leave(state, next_due, wakes));
+		plan_visits(next_due, due, all_noted);
+	} while (pm_slot_wakes() != wakes ||
+			 (due == NIL && nap(next_due[args.start.lane])) ||
+			 !pm_slot_leave(state, next_due, wakes));
 }
 
-/* pm_worker_main is the process of a worker. */
-void
-pm_worker_main(Datum arg)
+/*
+ * From now on nothing in this process can become another user by SET ROLE or
+ * SET SESSION AUTHORIZATION: the process was authenticated as a superuser, so
+ * code that runs as the owner of a table could become one.
+ */
+static void
+freeze_identity(void)
 {
-	Oid			dboid = DatumGetObjectId(arg);
+	int			n;
+	struct config_generic **variables = pm_guc_variables(&n);
 
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(variables[i]->name, "role") == 0 ||
+			strcmp(variables[i]->name, "session_authorization") == 0)
+			variables[i]->context = PGC_INTERNAL;
+	}
+}
 
-	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
-	if (!pm_slot_enter(dboid, args.start))
-		proc_exit(0);
-
+/*
+ * pm_worker_connect connects this process to a database, as the bootstrap
+ * superuser and with our settings.
+ */
+void
+pm_worker_connect(Oid dboid)
+{
 	pin_settings();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 
@@ -448,6 +542,21 @@ pm_worker_main(Datum arg)
 	pin_lock_timeout();
 	if (GetSessionUserId() != BOOTSTRAP_SUPERUSERID)
 		SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
+	freeze_identity();
+}
+
+/* pm_worker_main is the process of a worker. */
+void
+pm_worker_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	if (!pm_slot_enter(&args.start))
+		proc_exit(0);
+	pm_worker_connect(args.start.dboid);
 
 	run_context = AllocSetContextCreate(TopMemoryContext, "partmgr run",
 										ALLOCSET_DEFAULT_SIZES);

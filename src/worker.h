@@ -17,13 +17,15 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "internal.h"
 #include "postmaster/bgworker.h"
+#include "storage/latch.h"
 
 /*
  * Databases that one server can have and still be looked after in all of
- * them.  A slot takes some 80 bytes and is looked at linearly under one lock,
+ * them.  A slot takes some 150 bytes and is looked at linearly under one lock,
  * a few times a minute: 1024 are more than fit on servers that work well,
- * and cost less than one hundred kilobytes.
+ * and cost less than two hundred kilobytes.
  */
 #define PM_MAX_DATABASES 1024
 
@@ -37,6 +39,24 @@ typedef enum PmDbState
 } PmDbState;
 
 /*
+ * One lane of work in a database, with at most one worker.  It is asked for
+ * under a number, then a process; the number tells a late worker that nobody
+ * waits for it any more.
+ */
+typedef struct PmLaneSlot
+{
+	TimestampTz next_due;		/* DT_NOEND: not before it is woken */
+	uint32		wakes;			/* counts wakes: did one come while at work? */
+	uint32		start;			/* number of a worker not there yet, or 0 */
+	pid_t		pid;			/* its process, until it is out of the database */
+	Latch	   *latch;			/* of that process, which may be asleep */
+	bool		has_reported;	/* it has said when the next one is due */
+	bool		is_excused;		/* who needs the database has ended it */
+	int			failures;		/* workers in a row that did not report */
+	TimestampTz not_before;		/* back off until then */
+} PmLaneSlot;
+
+/*
  * One database.  All fields are protected by the lock of slot.c; only slot.c
  * and slot_use.c touch slots in shared memory, others get copies.
  */
@@ -46,29 +66,24 @@ typedef struct PmSlot
 	PmDbState	state;
 	bool		is_listed;		/* exists and takes connections, says launcher */
 	TimestampTz created;
-	TimestampTz next_due;		/* DT_NOEND: not before it is woken */
-	uint32		wakes;			/* counts wakes: did one come while at work? */
-
-	/*
-	 * The worker: asked for under a number, then a process.  The number tells
-	 * a late worker that nobody waits for it any more.
-	 */
-	uint32		start;			/* number of a worker not there yet, or 0 */
-	pid_t		pid;			/* its process, until it is out of the database */
-	bool		has_reported;	/* it has said when the next one is due */
-	int			failures;		/* workers in a row that ended without that */
-	TimestampTz not_before;		/* back off until then */
-
 	int			blocks;			/* backends that want nobody in the database */
-	bool		is_excused;		/* such a backend ended the worker */
 	bool		wake_if_prepared;	/* a prepared transaction will need a wake */
 	bool		is_update_told; /* the log has the line about ALTER EXTENSION */
+	PmLaneSlot	lanes[PM_LANES];
 } PmSlot;
+
+/* a worker that the launcher has asked for */
+typedef struct PmStart
+{
+	Oid			dboid;
+	PmLane		lane;
+	uint32		number;			/* as in the slot */
+} PmStart;
 
 /* what the launcher tells a worker, in bgw_extra */
 typedef struct PmWorkerArgs
 {
-	uint32		start;			/* as in the slot */
+	PmStart		start;
 	char		database[NAMEDATALEN];	/* its name, for messages */
 } PmWorkerArgs;
 
@@ -86,15 +101,16 @@ typedef struct PmDatabase
 extern void pm_slot_request(void);
 extern void pm_slot_attach_launcher(void);
 extern bool pm_slot_sync(PmDatabase *databases, int n, TimestampTz listed_at);
-extern bool pm_slot_choose(TimestampTz now, Oid *dboid, uint32 *start,
-						   TimestampTz *next);
-extern void pm_slot_unstarted(Oid dboid, uint32 start, bool is_failure);
+extern bool pm_slot_choose(TimestampTz now, PmStart *start, TimestampTz *next);
+extern void pm_slot_unstarted(const PmStart *start, bool is_failure);
+extern TimestampTz pm_slot_latest_due(PmLane lane, TimestampTz now);
 extern PmSlot *pm_slot_copy(int *n);
 
 /* ---------- slot_use.c: workers ---------- */
-extern bool pm_slot_enter(Oid dboid, uint32 start);
+extern bool pm_slot_enter(const PmStart *start);
 extern uint32 pm_slot_wakes(void);
-extern bool pm_slot_leave(PmDbState state, TimestampTz next_due, uint32 wakes);
+extern bool pm_slot_leave(PmDbState state, const TimestampTz *next_due,
+						  uint32 wakes);
 extern bool pm_slot_tell_update(void);
 
 /* ---------- slot_use.c: backends ---------- */
@@ -104,12 +120,13 @@ extern void pm_slot_prepared_committed(Oid dboid);
 extern void pm_slot_look_again(void);
 extern bool pm_slot_block(Oid dboid);
 extern void pm_slot_unblock(Oid dboid);
-extern bool pm_slot_end_worker(Oid dboid);
+extern bool pm_slot_end_workers(Oid dboid);
 extern void pm_slot_wait_end(long timeout_ms);
 
 /* ---------- worker.c ---------- */
 extern void pm_transaction_begin(const char *activity);
 extern void pm_transaction_end(void);
+extern void pm_worker_connect(Oid dboid);
 
 /* ---------- dbhook.c ---------- */
 extern void pm_dbhook_install(void);

@@ -38,6 +38,7 @@ SELECT results_eq($$SELECT col FROM columns_of('partman.part_config')$$, ARRAY[
 SELECT results_eq($$SELECT col FROM columns_of('partman.part_state')$$, ARRAY[
 	'parent_table regclass NOT NULL',
 	'next_run timestamp with time zone NOT NULL',
+	'next_upkeep timestamp with time zone',
 	'last_run timestamp with time zone',
 	'last_success timestamp with time zone',
 	'failures integer NOT NULL DEFAULT 0',
@@ -94,7 +95,7 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	'function show_partition_name(p_parent_table text, p_value text, OUT partition_schema text, OUT partition_table text, OUT suffix_timestamp timestamp with time zone, OUT suffix_id bigint, OUT table_exists boolean) -> record s',
 	'function show_partitions(p_parent_table text, p_order text DEFAULT ''ASC''::text, p_include_default boolean DEFAULT false) -> TABLE(partition_schemaname text, partition_tablename text) s',
 	'function wake_worker() -> void v',
-	'function worker_status(OUT datid oid, OUT datname text, OUT state text, OUT next_due timestamp with time zone, OUT pid integer) -> SETOF record v',
+	'function worker_status(OUT datid oid, OUT datname text, OUT state text, OUT lane text, OUT next_due timestamp with time zone, OUT pid integer) -> SETOF record v',
 	'procedure run_maintenance_proc(IN p_wait integer DEFAULT 0, IN p_analyze boolean DEFAULT false, IN p_jobmon boolean DEFAULT true) v'
 	], 'functions, with table arguments as text');
 -- each of them as regclass too, alike but for the default of that argument

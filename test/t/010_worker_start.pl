@@ -61,7 +61,7 @@ DO $$ BEGIN EXECUTE (SELECT 'DROP TABLE ' || partition_name FROM list_partitions
 SQL
 wait_maintained($node, 'a', 'ev', 'a dropped partition comes back');
 
-unlike(log_since($node, $start), qr/\] partmgr (worker|launcher) /,
+unlike(log_since($node, $start), qr/\] partmgr (upkeep worker|worker|launcher) /,
 	'success is silent');
 ok( $node->poll_query_until('a',
 		"SELECT n_tup_upd > 0 FROM pg_stat_user_tables WHERE relname = 'part_state'"),
@@ -70,10 +70,10 @@ ok( $node->poll_query_until('a',
 # what the launcher knows
 ok( $node->poll_query_until('a',
 		"SELECT string_agg(datname || ':' || state, ' ' ORDER BY datname) ="
-		  . " 'a:waiting b:waiting c:waiting postgres:no extension' FROM worker_status()"),
+		  . " 'a:waiting b:waiting c:waiting postgres:no extension' FROM worker_status() WHERE lane = 'create'"),
 	'worker_status lists all databases but templates');
 is( $node->safe_psql('a',
-		"SELECT bool_and(next_due < now() + interval '2 s') FROM worker_status() WHERE state = 'waiting'"),
+		"SELECT bool_and(next_due < now() + interval '2 s') FROM worker_status() WHERE lane = 'create' AND state = 'waiting'"),
 	't', 'databases with sets are due within the interval');
 my ($code, $out, $err) = $node->psql('a', <<'SQL');
 CREATE ROLE nobody;
@@ -106,18 +106,18 @@ wait_maintained($node, 'b', 'ev', 'a change of part_config wakes the worker');
 
 $node->safe_psql('postgres', 'CREATE DATABASE later');
 ok( $node->poll_query_until('a',
-		"SELECT state = 'no extension' FROM worker_status() WHERE datname = 'later'"),
+		"SELECT state = 'no extension' FROM worker_status() WHERE lane = 'create' AND datname = 'later'"),
 	'a new database is looked at once');
 $node->safe_psql('later', 'BEGIN; CREATE EXTENSION partmgr; ROLLBACK');
-is($node->safe_psql('a', "SELECT state FROM worker_status() WHERE datname = 'later'"),
+is($node->safe_psql('a', "SELECT state FROM worker_status() WHERE lane = 'create' AND datname = 'later'"),
 	'no extension', 'CREATE EXTENSION that was rolled back wakes nobody');
 make_extension($node, 'later');
 ok( $node->poll_query_until('a',
-		"SELECT state = 'waiting' AND next_due IS NULL FROM worker_status() WHERE datname = 'later'"),
+		"SELECT state = 'waiting' AND next_due IS NULL FROM worker_status() WHERE lane = 'create' AND datname = 'later'"),
 	'CREATE EXTENSION wakes the worker');
 make_set($node, 'later', 'ev');
 ok( $node->poll_query_until('a',
-		"SELECT state = 'waiting' AND next_due > now() + interval '1 h' FROM worker_status() WHERE datname = 'later'"),
+		"SELECT state = 'waiting' AND next_due > now() + interval '1 h' FROM worker_status() WHERE lane = 'create' AND datname = 'later'"),
 	'create_parent wakes the worker, which comes back after the interval');
 
 # the wake of a prepared transaction comes with COMMIT PREPARED

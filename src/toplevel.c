@@ -1,0 +1,186 @@
+/*-------------------------------------------------------------------------
+ *
+ * toplevel.c
+ *		One statement that must not be in a transaction block.
+ *
+ * DETACH PARTITION CONCURRENTLY, VACUUM, CREATE INDEX CONCURRENTLY and the like
+ * commit in the middle.  A worker runs them here as a client would: at top
+ * level, between its own transactions.
+ *
+ * As whom: SetUserIdAndSecContext, which the rest of partmgr uses, must not be
+ * in force between two transactions, so the statement has the owner of the
+ * table as its session user.  Core runs the functions of the table's owner in a
+ * security-restricted operation.  Whatever else the statement should call can
+ * not become the bootstrap superuser again: see pm_worker_connect.
+ *
+ * Afterwards, also after an error, all is as before: user, settings, locks.
+ * Never to be called inside a transaction, or outside of a worker's process.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "internal.h"
+#include "miscadmin.h"
+#include "parser/parser.h"
+#include "pgstat.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+
+#include "compat.h"
+
+static void
+set_lock_timeout(int ms)
+{
+	char		value[16];
+
+	snprintf(value, sizeof(value), "%d", ms);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * Becomes the user of the statement.  In a transaction of its own, so that the
+ * user is the same in all of the statement's transactions, however they end.
+ */
+static void
+become(Oid userid)
+{
+	bool		is_superuser;
+
+	StartTransactionCommand();
+	is_superuser = superuser_arg(userid);
+	CommitTransactionCommand();
+	SetSessionAuthorization(userid, is_superuser);
+}
+
+/* The statement, ready to be executed, in the current memory context. */
+static PlannedStmt *
+parse_statement(const char *sql)
+{
+	List	   *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
+	RawStmt    *raw;
+	PlannedStmt *pstmt;
+
+	if (list_length(parsed) != 1)
+		elog(ERROR, "expected one statement: %s", sql);
+	raw = linitial_node(RawStmt, parsed);
+	pstmt = makeNode(PlannedStmt);
+	pstmt->commandType = CMD_UTILITY;
+	pstmt->canSetTag = true;
+	pstmt->utilityStmt = raw->stmt;
+	pstmt->stmt_location = raw->stmt_location;
+	pstmt->stmt_len = raw->stmt_len;
+	return pstmt;
+}
+
+/*
+ * Runs the statement in a portal, as PostgresMain does for a client: its memory
+ * outlives the statement's transactions, and functions that are called between
+ * two of them (event triggers) find a snapshot there.
+ */
+static void
+execute(const PmTopLevel *top, MemoryContext context)
+{
+	PlannedStmt *pstmt;
+	Portal		portal;
+
+	become(top->userid);
+	set_lock_timeout(top->lock_timeout);
+
+	debug_query_string = top->sql;
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, top->activity);
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(context);
+	pstmt = parse_statement(top->sql);
+	portal = CreatePortal("", true, true);
+	portal->visible = false;
+	PortalDefineQuery(portal, NULL, top->sql,
+					  CreateCommandTag(pstmt->utilityStmt), list_make1(pstmt),
+					  NULL);
+	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	(void) pm_portal_run(portal, None_Receiver);
+	PortalDrop(portal, false);
+	CommitTransactionCommand();
+}
+
+/*
+ * What a statement can leave behind, by itself or through a function that it
+ * has called: the user, settings, locks of the session.
+ */
+static void
+clean_up(int lock_timeout)
+{
+	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
+	LockReleaseAll(DEFAULT_LOCKMETHOD, true);
+	LockReleaseAll(USER_LOCKMETHOD, true);
+
+	/* back to what is pinned; not what was set by SET has stayed */
+	ResetAllOptions();
+	set_lock_timeout(lock_timeout);
+	debug_query_string = NULL;
+
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/*
+ * pm_toplevel_run runs a utility statement outside of any transaction block.
+ * Returns NULL, or the error that ended it, in the given context, which must
+ * outlive transactions and is the current one afterwards.  The error is not in
+ * the log: the caller knows whether it is worth a line.
+ *
+ * A cancel ends the statement with an error as any other.  There is no
+ * statement timeout, only lock_timeout for each single wait, and vacuum's cost
+ * settings are the caller's.
+ *
+ * Locks: those of the statement; none is left.
+ */
+ErrorData *
+pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
+{
+	ErrorData  *volatile problem = NULL;
+	MemoryContext statement_context;
+	int			save_lock_timeout = LockTimeout;
+
+	Assert(!IsTransactionState());
+	Assert(GetSessionUserId() == BOOTSTRAP_SUPERUSERID);
+
+	statement_context = AllocSetContextCreate(context, "partmgr statement",
+											  ALLOCSET_DEFAULT_SIZES);
+	PG_TRY();
+	{
+		execute(top, statement_context);
+	}
+	PG_CATCH();
+	{
+		/* nothing may interrupt us before the abort is complete */
+		HOLD_INTERRUPTS();
+		errcontext("statement \"%s\"", top->sql);
+		MemoryContextSwitchTo(context);
+		problem = CopyErrorData();
+
+		AbortOutOfAnyTransaction();
+		FlushErrorState();
+
+		/* a cancel was for the statement that has just failed */
+		QueryCancelPending = false;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+
+	clean_up(save_lock_timeout);
+	MemoryContextSwitchTo(context);
+	MemoryContextDelete(statement_context);
+	return problem;
+}
