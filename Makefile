@@ -56,7 +56,7 @@ ifeq ($(with_llvm), yes)
 $(patsubst %.o,%.bc,$(OBJS)): $(wildcard src/*.h)
 endif
 
-.PHONY: test test-long bench check-source check-symbols demo
+.PHONY: test test-long test-assert test-valgrind bench check-source check-symbols demo
 
 # make test				everything, on every major that can be had here
 # make test T=retention	one test (of any kind), on 15
@@ -69,6 +69,15 @@ test:
 test-long:
 	test/install.sh test
 	test/run.sh --long $(T)
+
+# make test-assert			everything, on a server built with assertions (18; the
+#							first time this takes some minutes more)
+# make test-assert MAJORS=15 T=retention
+# make test-valgrind		pg_regress on that server under valgrind
+# make test-valgrind T=010	any test, there
+test-assert test-valgrind:
+	test/install.sh assert
+	test/run.sh $(if $(MAJORS),--major $(firstword $(MAJORS))) --$(@:test-%=%) $(T)
 
 # needs no server and no compiler: layers, metadata, expected files ("make
 # check" belongs to PGXS)

@@ -107,12 +107,7 @@ standalone_statements(const PartSet *set, const PmTemplate *tmpl,
 	result = add(NIL, buf.data);
 
 	if (tmpl->column_targets)
-	{
-		initStringInfo(&buf);
-		foreach(lc, tmpl->column_targets)
-			appendStringInfo(&buf, "%s %s", buf.len ? "," : "", (char *) lfirst(lc));
-		result = add(result, psprintf("ALTER TABLE %s%s", name, buf.data));
-	}
+		result = add(result, psprintf("ALTER TABLE %s %s", name, tmpl->column_targets));
 	if (tmpl->relreplident == REPLICA_IDENTITY_FULL ||
 		tmpl->relreplident == REPLICA_IDENTITY_NOTHING)
 		result = add(result, psprintf("ALTER TABLE %s REPLICA IDENTITY %s", name,

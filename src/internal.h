@@ -190,6 +190,7 @@ typedef struct PmLook
 	PartSet    *set;
 	List	   *partitions;		/* of Partition, by lower bound, no default */
 	Partition  *dflt;			/* or NULL */
+	struct PmTemplate *prepared;	/* by pm_catalog_prepare; else NULL */
 } PmLook;
 
 /* what new partitions of a set take from its parent besides LIKE and ATTACH */
@@ -199,7 +200,7 @@ typedef struct PmTemplate
 	char	   *access_method;
 	char		relreplident;
 	Oid			replident_index;
-	List	   *column_targets; /* of char *: ALTER COLUMN ... SET STATISTICS n */
+	char	   *column_targets; /* ALTER COLUMN ... SET STATISTICS n, ...; or NULL */
 	List	   *grants;			/* of char *: GRANT ... ON, up to the table */
 	List	   *grant_tails;	/* of char *: what follows the table */
 	List	   *columns;		/* of char *: columns that can be written */
@@ -215,6 +216,7 @@ extern bool pm_catalog_key(Oid parent, const char *epoch, PartKey *key,
 extern PmLook *pm_catalog_look(PartSet *set);
 extern List *pm_catalog_look_many(List *sets);
 extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
+extern void pm_catalog_prepare(List *looks);
 extern PmTemplate *pm_catalog_template(const PmLook *look);
 extern void pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 								   PartPlan *plan);

@@ -205,6 +205,8 @@ lock_sets(AllRun *run, List *parents)
 	}
 	if (run->locked != NIL && seen != SharedInvalidMessageCounter)
 		looks = pm_catalog_look_many(pm_config_read(left));
+	if (run->locked != NIL)
+		pm_catalog_prepare(looks);
 	return looks;
 }
 

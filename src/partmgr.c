@@ -56,10 +56,10 @@ define_worker_settings(void)
 							60, 1, 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
-	/* more than one per database is never started, and slots are shared */
+	/* more than two per database are never started, and slots are shared */
 	DefineCustomIntVariable("partmgr.max_workers",
-							"Sets how many databases are maintained at the same time.",
-							NULL,
+							"Sets how many workers maintain partition sets at the same time.",
+							"Upkeep never takes all of them, so that creation can go on.",
 							&pm_max_workers,
 							2, 1, 64,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);

@@ -137,34 +137,69 @@ read_parent(Oid parent, PmTemplate *tmpl)
 	ReleaseSysCache(tuple);
 }
 
-/* what stands in the rows of other catalogs: one query, since each costs */
+/*
+ * read_attached reads what stands in the rows of other catalogs, for templates
+ * of any number of parents: one query, since each costs.
+ */
 static void
-read_attached(Oid parent, PmTemplate *tmpl)
+read_attached(List *parents, PmTemplate *const *templates)
 {
+	PmExtension ext;
 	PmSpi		spi;
-	bool		isnull;
-	char	   *targets;
+	Oid			types[] = {OIDARRAYOID};
+	Datum		values[] = {pm_config_oids(parents)};
+	uint64		rows;
 
-	select_by_oid(&spi,
-				  "SELECT i.replident,"
-				  " EXISTS (SELECT FROM pg_trigger t JOIN pg_constraint k ON k.oid = t.tgconstraint"
-				  "  WHERE t.tgrelid = $1 AND k.contype = 'f' AND k.confrelid = $1 AND k.conrelid <> $1),"
-				  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'),"
-				  " i.n + CASE WHEN a.has_toast THEN 3 ELSE 1 END, a.targets"
-				  " FROM (SELECT count(*)::int4 AS n, max(indexrelid) FILTER (WHERE indisreplident) AS replident"
-				  "  FROM pg_index WHERE indrelid = $1) i,"
-				  " (SELECT bool_or(attstorage <> 'p') AS has_toast,"
-				  "   string_agg(format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget), ', ' ORDER BY attnum)"
-				  "    FILTER (WHERE attstattarget >= 0) AS targets"
-				  "  FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped) a",
-				  parent);
-	tmpl->replident_index = pm_spi_oid(0, 1);
-	tmpl->has_incoming_fk = pm_spi_bool(0, 2);
-	tmpl->has_outgoing_fk = pm_spi_bool(0, 3);
-	tmpl->locks_per_partition = DatumGetInt32(pm_spi_value(0, 4, &isnull));
-	targets = pm_spi_string(0, 5);
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_select_kept("SELECT i.replident,"
+							  " EXISTS (SELECT FROM pg_trigger t JOIN pg_constraint k ON k.oid = t.tgconstraint"
+							  "  WHERE t.tgrelid = p.oid AND k.contype = 'f' AND k.confrelid = p.oid AND k.conrelid <> p.oid),"
+							  " EXISTS (SELECT FROM pg_constraint WHERE conrelid = p.oid AND contype = 'f'),"
+							  " i.n + CASE WHEN a.has_toast THEN 3 ELSE 1 END, a.targets"
+							  " FROM unnest($1) WITH ORDINALITY p(oid, place),"
+							  " LATERAL (SELECT count(*)::int4 AS n, max(indexrelid) FILTER (WHERE indisreplident) AS replident"
+							  "  FROM pg_index WHERE indrelid = p.oid) i,"
+							  " LATERAL (SELECT bool_or(attstorage <> 'p') AS has_toast,"
+							  "   string_agg(format('ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget), ', ' ORDER BY attnum)"
+							  "    FILTER (WHERE attstattarget >= 0) AS targets"
+							  "  FROM pg_attribute WHERE attrelid = p.oid AND attnum > 0 AND NOT attisdropped) a"
+							  " ORDER BY p.place", 1, types, values, NULL);
+	Assert(rows == list_length(parents));
+	for (uint64 i = 0; i < rows; i++)
+	{
+		PmTemplate *tmpl = templates[i];
+		bool		isnull;
+
+		tmpl->replident_index = pm_spi_oid(i, 1);
+		tmpl->has_incoming_fk = pm_spi_bool(i, 2);
+		tmpl->has_outgoing_fk = pm_spi_bool(i, 3);
+		tmpl->locks_per_partition = DatumGetInt32(pm_spi_value(i, 4, &isnull));
+		tmpl->column_targets = pm_spi_string(i, 5);
+	}
 	pm_spi_end(&spi);
-	tmpl->column_targets = targets ? list_make1(targets) : NIL;
+}
+
+/*
+ * pm_catalog_prepare reads for many sets at once what pm_catalog_template would
+ * read for each.
+ */
+void
+pm_catalog_prepare(List *looks)
+{
+	PmTemplate **templates = palloc(sizeof(PmTemplate *) * Max(list_length(looks), 1));
+	List	   *parents = NIL;
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, looks)
+	{
+		PmLook	   *look = lfirst(lc);
+
+		look->prepared = templates[n++] = palloc0(sizeof(PmTemplate));
+		parents = lappend_oid(parents, look->set->parent);
+	}
+	if (looks != NIL)
+		read_attached(parents, templates);
 }
 
 /*
@@ -177,8 +212,11 @@ pm_catalog_template(const PmLook *look)
 	const PartSet *set = look->set;
 	PmTemplate *tmpl = palloc0(sizeof(PmTemplate));
 
+	if (look->prepared)
+		*tmpl = *look->prepared;
+	else
+		read_attached(list_make1_oid(set->parent), &tmpl);
 	read_parent(set->parent, tmpl);
-	read_attached(set->parent, tmpl);
 	if (set->inherit_privileges)
 		read_grants(set, tmpl);
 	if (look->dflt)
@@ -528,7 +566,7 @@ relation_bytes(Oid relation, bool is_index)
 
 /*
  * pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone.
- * The same as pg_total_relation_size, in half the time.
+ * The same as pg_total_relation_size, with half its system calls.
  */
 int64
 pm_catalog_bytes(Oid relation)

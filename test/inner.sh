@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# inner.sh MAJOR debug|release|long [TEST]
-#		Build partmgr and test it on one major, here and now.
+# inner.sh BINDIR debug|release|long|assert|valgrind [TEST]
+#		Build partmgr and test it with the server in BINDIR, here and now.
 #
 # The part that is the same on the machine itself and inside a root: run.sh
 # has put a copy of the source into $WORK/src, which is the current directory,
@@ -21,13 +21,30 @@
 set -uo pipefail
 . test/lib.sh
 
-major=$1 mode=$2 only=${3:-}
-bin=/usr/lib/postgresql/$major/bin
+bin=$1 mode=$2 only=${3:-}
+major=$("$bin/pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 export PATH=$bin:$PATH PG_CONFIG=$bin/pg_config
 export LC_ALL=C.UTF-8 LANG=C.UTF-8 PGHOST=$WORK PGUSER=postgres PGDATABASE=postgres
 export PARTMGR_COUNTS=$WORK/counts
 unset PGPORT PGSERVICE PGOPTIONS
 failed=0
+
+# Under valgrind: the same programs, but for a server that starts valgrind.  It
+# finds its other files relative to itself.
+if [ "$mode" = valgrind ]; then
+	mkdir -p "$WORK/valgrind/logs"
+	cp -R "$bin" "$WORK/valgrind/bin"
+	ln -s "${bin%/bin}"/{lib,share,include} "$WORK/valgrind/"
+	cat >"$WORK/valgrind/bin/postgres" <<-SCRIPT
+		#!/bin/sh
+		case \$1 in
+			-V | -C | --*) exec $bin/postgres "\$@" ;;
+		esac
+		exec valgrind --quiet --suppressions=${bin%/bin}/valgrind.supp --leak-check=no --error-markers=ERROR,END \
+			--fullpath-after=$WORK/src/ --log-file=$WORK/valgrind/logs/%p.log $bin/postgres "\$@"
+	SCRIPT
+	bin=$WORK/valgrind/bin PATH=$bin:$PATH PG_CONFIG=$bin/pg_config
+fi
 
 # ---------- what to run ----------
 
@@ -54,6 +71,9 @@ else
 	isolation=$(pick test/isolation/specs .spec)
 	tap=$(pick test/t .pl)
 	pgtap=$(pick test/pgtap .sql)
+fi
+if [ "$mode" = valgrind ] && [ -z "$only" ]; then
+	isolation='' tap='' pgtap=''
 fi
 if [ -z "$regress$isolation$tap$pgtap$long" ]; then
 	echo "no test${only:+ named \"$only\"} to run" >&2
@@ -264,13 +284,27 @@ if [ -n "$pgtap" ]; then
 	report_prove pgTAP "${PIPESTATUS[0]}" "$WORK/pgtap.log"
 fi
 
-# A crash is a failure, whatever the test said.  TAP tests may kill processes,
-# but only with signal 9.
-crashes=$(grep -HE 'was terminated by signal (4|6|7|8|11)\b|PANIC:|TRAP: ' "$WORK/server.log" tmp_check/log/*.log 2>/dev/null)
-crashes+=$(grep -HE 'was terminated by signal 9\b' "$WORK/server.log")
-if [ -n "$crashes" ]; then
-	echo "$crashes"
-	pm_count "$major $mode server" 0 1 0 "a server process crashed"
+# judge COMPLAINT LINES: what the server has to say counts, whatever the tests said
+judge()
+{
+	[ -n "$2" ] || return 0
+	echo "$2"
+	pm_count "$major $mode server" 0 1 0 "$1"
 	failed=1
-fi
+}
+
+# TAP tests may kill processes, but only with signal 9.
+logs=("$WORK/server.log" tmp_check/log/*.log)
+judge "a server process crashed" \
+	"$(grep -HE 'was terminated by signal (4|6|7|8|11)\b|PANIC:|TRAP: ' "${logs[@]}" 2>/dev/null
+	grep -HE 'was terminated by signal 9\b' "$WORK/server.log")"
+judge "something leaked, or wrote where it must not" \
+	"$(grep -HE 'WARNING: .*(\bleak|was not closed|detected write past|problem in (alloc set|slab|Generation|Bump)|snapshot .* still active|snapshots seem to remain|missing lock |own a lock of type|left non-empty SPI stack)' \
+		"${logs[@]}" 2>/dev/null)"
+# our files have a path relative to the build (--fullpath-after), the server's an absolute one
+[ "$mode" != valgrind ] || judge "valgrind found errors" "$(awk '
+	/ ERROR$/ { text = ""; ours = 0 }
+	{ text = text $0 "\n" }
+	/ (at|by) 0x.* \(src\/[a-z_]+\.[ch]:/ { ours = 1 }
+	/ END$/ && ours { print FILENAME ":\n" text }' "$WORK"/valgrind/logs/*.log)"
 exit $failed

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# install.sh test|demo|bench
+# install.sh test|demo|bench|assert
 #		Have the Debian packages that one of these needs.
 #
 # Does nothing, at once, when all are there.  Otherwise installs them, as root
@@ -10,14 +10,15 @@
 set -euo pipefail
 
 server=(postgresql-15 postgresql-server-dev-15 build-essential)
+tests=(postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl)
 case ${1:-} in
-	test) wanted=("${server[@]}" postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl
-		libipc-run-perl mmdebstrap) ;;
+	test) wanted=("${server[@]}" "${tests[@]}" mmdebstrap) ;;
+	assert) wanted=("${server[@]}" "${tests[@]}" bison flex valgrind libc6-dbg) ;;
 	demo) wanted=("${server[@]}")
 		# npm comes with some packages of nodejs, and as one of its own
 		command -v npm >/dev/null || wanted+=(nodejs npm) ;;
 	bench) wanted=("${server[@]}" postgresql-15-partman) ;;
-	*) echo "usage: test/install.sh test|demo|bench" >&2; exit 2 ;;
+	*) echo "usage: test/install.sh test|demo|bench|assert" >&2; exit 2 ;;
 esac
 
 missing=()

@@ -71,3 +71,22 @@ pm_stop_servers()
 		kill -QUIT "$pid" 2>/dev/null || true
 	done
 }
+
+# pm_mirror [-security]: where the machine's own Debian packages come from
+pm_mirror()
+{
+	. /etc/os-release
+	apt-get indextargets --format '$(RELEASE) $(SITE)' 2>/dev/null |
+		awk -v release="${VERSION_CODENAME:-}${1:-}" '$1 == release { print $2; exit }'
+}
+
+# pm_suites MAJOR: the Debian suites that it comes from
+pm_suites()
+{
+	case $1 in
+		15) echo bookworm ;;
+		17) echo trixie ;;
+		18) echo forky ;;
+		19) echo sid experimental ;;
+	esac
+}

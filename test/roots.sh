@@ -19,6 +19,8 @@
 # on standard error).
 #
 set -euo pipefail
+cd "$(dirname "$0")/.."
+. test/lib.sh
 
 major=${1:?usage: test/roots.sh 17|18|19}
 roots=${PARTMGR_ROOTS:-/var/cache/partmgr/roots}
@@ -34,14 +36,6 @@ unavailable()
 	exit 3
 }
 
-# mirror [-security]: where the machine's own Debian packages come from
-mirror()
-{
-	. /etc/os-release
-	apt-get indextargets --format '$(RELEASE) $(SITE)' 2>/dev/null |
-		awk -v release="${VERSION_CODENAME:-}${1:-}" '$1 == release { print $2; exit }'
-}
-
 # mmdebstrap takes the keys from here: the suites are signed by several
 keyring=/usr/share/keyrings
 
@@ -51,16 +45,12 @@ build()
 	local suites setup=()
 
 	command -v mmdebstrap >/dev/null || unavailable "mmdebstrap is not installed"
-	site=$(mirror)
+	site=$(pm_mirror)
 	[ -n "$site" ] || unavailable "apt names no Debian mirror on this machine"
-	security=$(mirror -security)
+	security=$(pm_mirror -security)
 
-	case $major in
-		17) suites=trixie ;;
-		18) suites=forky ;;
-		19) suites="sid experimental" ;;
-		*) unavailable "no Debian suite known for it" ;;
-	esac
+	suites=$(pm_suites "$major")
+	[ -n "$suites" ] || unavailable "no Debian suite known for it"
 
 	# The server's packages create and start a cluster unless told not to.
 	setup+=(--setup-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d" "$1/etc/apt/preferences.d"'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# run.sh [--major N] [--release|--long] [TEST]
+# run.sh [--major N] [--release|--long|--assert|--valgrind] [TEST]
 #		Test a copy of this checkout on one major of PostgreSQL.
 #
 # Major N is the machine's own if its server and headers are installed (15),
@@ -12,6 +12,9 @@
 #	--release	build without fail points and test functions, and leave out the
 #				tests that need them
 #	--long		the crash and race suites in test/long
+#	--assert	on a server with assertions (test/assert.sh)
+#	--valgrind	the same, under valgrind; without TEST only pg_regress, as it
+#				takes a hundred times as long
 #
 # After a failure results, diffs and logs are in ${TMPDIR:-/tmp}/partmgr-results/N.
 # Exit code 0: all passed; 1: something failed; 3: this major cannot be had
@@ -21,19 +24,26 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 . test/lib.sh
 
-major=15 mode=debug only=''
+major='' mode=debug only=''
 while [ $# -gt 0 ]; do
 	case $1 in
 		--major) major=$2; shift ;;
 		--release) mode=release ;;
 		--long) mode=long ;;
+		--assert) mode=assert ;;
+		--valgrind) mode=valgrind ;;
 		-*) sed -n '3,/^set /p' "$0" | grep '^#' >&2; exit 2 ;;
 		*) only=$1 ;;
 	esac
 	shift
 done
 # a hanging test must not take the whole run along
-limit=${PARTMGR_TIMEOUT:-$([ "$mode" = long ] && echo 2400 || echo 900)}
+limit=900 patience=60
+case $mode in
+	long | assert) limit=2400 ;;
+	valgrind) limit=7200 patience=600 ;;
+esac
+limit=${PARTMGR_TIMEOUT:-$limit}
 
 sudo=''
 [ "$(id -u)" = 0 ] || { sudo -n true 2>/dev/null && sudo='sudo -n'; }
@@ -47,9 +57,28 @@ skipped()
 
 # ---------- where, and as whom ----------
 
+# ask SCRIPT [MAJOR]: where its server is; if it has none, that is all
+ask()
+{
+	local reason status
+	reason=$(mktemp)
+	answer=$($sudo "$@" 2> >(tee "$reason" >&2))
+	status=$?
+	reason=$(tail -n 1 "$reason"; rm -f "$reason")
+	[ "$status" != 3 ] || skipped "$reason"
+	[ "$status" = 0 ] || { pm_count "$major $mode" 0 1 0 "$1 failed"; exit 1; }
+}
+
+case $mode in
+	assert | valgrind)
+		ask test/assert.sh $major
+		bin=$answer
+		major=$("$bin/pg_config" --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/') ;;
+	*) bin=/usr/lib/postgresql/${major:=15}/bin ;;
+esac
+
 root=''
-if [ -x "/usr/lib/postgresql/$major/bin/postgres" ] &&
-	[ -d "/usr/include/postgresql/$major/server" ]; then
+if [ -x "$bin/postgres" ] && [ -d "$("$bin/pg_config" --includedir-server 2>/dev/null)" ]; then
 	work=$(mktemp -d "$(pm_scratch /dev/shm)/partmgr-$major.XXXXXX")
 	owner=$(id -un)
 	enter=()
@@ -59,12 +88,8 @@ if [ -x "/usr/lib/postgresql/$major/bin/postgres" ] &&
 	fi
 else
 	[ "$(id -u)" = 0 ] || [ -n "$sudo" ] || skipped "a root needs root"
-	reason=$(mktemp)
-	root=$($sudo test/roots.sh "$major" 2> >(tee "$reason" >&2))
-	status=$?
-	reason=$(tail -n 1 "$reason"; rm -f "$reason")
-	[ "$status" != 3 ] || skipped "$reason"
-	[ "$status" = 0 ] || { pm_count "$major $mode" 0 1 0 "roots.sh failed"; exit 1; }
+	ask test/roots.sh "$major"
+	root=$answer
 	work=$($sudo mktemp -d "$root/dev/shm/partmgr-$major.XXXXXX")
 	owner=$($sudo chroot "$root" id -u postgres)
 	enter=($sudo chroot --userspec=postgres:postgres "$root")
@@ -90,8 +115,8 @@ $sudo mv "$work/.new" "$work/src"
 inside=${work#"$root"}
 echo "== PostgreSQL $major, $mode build${only:+, $only}"
 timeout --kill-after=30 "$limit" "${enter[@]}" env -i WORK="$inside" HOME="$inside" TMPDIR="$inside" \
-	PATH="/usr/bin:/bin" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-60}" \
-	bash -c 'cd "$WORK/src" && exec bash test/inner.sh "$@"' inner "$major" "$mode" "$only" </dev/null &
+	PATH="/usr/bin:/bin" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-$patience}" \
+	bash -c 'cd "$WORK/src" && exec bash test/inner.sh "$@"' inner "$bin" "$mode" "$only" </dev/null &
 inner=$!
 # waited for in a way that an interrupt can end
 wait "$inner"
@@ -107,7 +132,7 @@ if [ "$status" != 0 ]; then
 	rm -rf "$results"
 	mkdir -p "$results"
 	for thing in src/results src/regression.diffs src/test/isolation/results \
-		src/test/isolation/output_iso src/test/isolation/regression.diffs src/tmp_check/log server.log; do
+		src/test/isolation/output_iso src/test/isolation/regression.diffs src/tmp_check/log server.log valgrind/logs; do
 		[ ! -e "$work/$thing" ] || { mkdir -p "$results/$(dirname "$thing")"; cp -R "$work/$thing" "$results/$thing"; }
 	done
 	echo "results, diffs and logs are in $results"

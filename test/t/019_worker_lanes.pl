@@ -50,6 +50,7 @@ sub wait_upkeep
 }
 
 my @databases = qw(a b c);
+my $begin;
 foreach my $db (@databases)
 {
 	make_extension($node, $db);
@@ -105,7 +106,7 @@ foreach my $step ([ 'c', 'ALTER DATABASE c RENAME TO d' ], [ 'd', 'DROP DATABASE
 			"SELECT string_agg(backend_type, ', ' ORDER BY backend_type) = 'partmgr upkeep worker, partmgr worker'"
 			  . " FROM pg_stat_activity WHERE datname = '$db' AND wait_event = 'PgSleep'"),
 		"both lanes of $db are at work at once");
-	my $begin = time();
+	$begin = time();
 	is($node->psql('postgres', $sql), 0, $sql);
 	cmp_ok(time() - $begin, '<', 5, 'did not have to wait');
 }
@@ -137,6 +138,35 @@ stays_unmaintained($node, 'a', 'ev', 'a single worker does one thing at a time')
 stop_upkeep('a');
 $gate->quit;
 wait_maintained($node, 'a', 'ev', 'then creation has its turn');
+
+# what is due in a moment is waited for in the process, and that can be ended
+$node->append_conf('postgresql.conf', "partmgr.interval = '1min'\n");
+$node->reload;
+$node->poll_query_until('a', "SELECT current_setting('partmgr.interval') = '1min'");
+$node->safe_psql('a', <<'SQL');
+CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_setting('application_name') = 'partmgr upkeep worker' THEN
+		new.next_upkeep := clock_timestamp() + interval '200 ms';
+		INSERT INTO public.rounds VALUES (pg_backend_pid());
+	END IF;
+	RETURN new;
+END $$;
+CREATE TABLE rounds (pid int);
+CREATE TRIGGER again BEFORE UPDATE ON part_state FOR EACH ROW EXECUTE FUNCTION again();
+SQL
+want_upkeep('a');
+ok( $node->poll_query_until('a', 'SELECT count(DISTINCT pid) = 2 FROM rounds'),
+	'a set that is always due in a moment does not keep one worker for ever');
+is( $node->safe_psql('a', 'SELECT min(n) > 1 FROM (SELECT count(*) AS n FROM rounds GROUP BY pid ORDER BY n DESC LIMIT 1) r'),
+	't', 'which runs several times');
+ok( $node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'partmgr upkeep worker'"
+		  . " AND wait_event IN ('Extension', 'PartmgrWorkerNap')"),
+	'and sleeps in between');
+$begin = time();
+is($node->psql('postgres', 'DROP DATABASE a'), 0, 'DROP DATABASE ends a worker that sleeps');
+cmp_ok(time() - $begin, '<', 5, 'at once');
 
 $node->stop;
 done_testing();

@@ -166,6 +166,27 @@ foreach my $sql ('CREATE INDEX CONCURRENTLY p3_spy ON app.p3 (app.spy(t))', 'VAC
 	is(run_statements("code of the owner in $sql", [$sql]), '00000 ', 'runs as the owner');
 }
 
+# parallel workers of a build are the owner, too
+$node->append_conf('postgresql.conf', "min_parallel_table_scan_size = 0\nmax_parallel_maintenance_workers = 2\n");
+$node->reload;
+$node->poll_query_until('postgres', "SELECT current_setting('min_parallel_table_scan_size') = '0'");
+$node->safe_psql('postgres', <<'SQL');
+SET ROLE alice;
+CREATE TABLE app.big AS SELECT i::text AS t FROM generate_series(1, 20000) i;
+CREATE FUNCTION app.who(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+	IF t IN ('1', '10000', '20000') THEN
+		RAISE LOG 'who: % %', current_user, session_user;
+	END IF;
+	RETURN t;
+END $$;
+SQL
+my $position = log_position($node);
+is(run_statements('parallel', ['CREATE INDEX CONCURRENTLY big_who ON app.big (app.who(t))']), '00000 ', 'parallel build');
+my @who = log_since($node, $position) =~ /LOG:  who: (.*)/g;
+ok(@who >= 3, 'the function was called');
+is(join(', ', grep { $_ ne 'alice alice' } @who), '', 'by alice in each process');
+
 # an event trigger runs outside of a restricted operation; it belongs to a
 # superuser, but may call what belongs to others
 $node->safe_psql('postgres', <<'SQL');
