@@ -107,7 +107,6 @@ COMMENT ON OPERATOR pg_catalog.= (regclass, text) IS 'is this the table of that 
 CREATE TABLE part_state (
 	parent_table regclass PRIMARY KEY,
 	next_run timestamptz NOT NULL,
-	next_upkeep timestamptz,
 	last_run timestamptz,
 	last_success timestamptz,
 	failures int NOT NULL DEFAULT 0,
@@ -134,7 +133,6 @@ CREATE TABLE part_state (
 COMMENT ON TABLE part_state IS 'how the maintenance of each set is doing';
 COMMENT ON COLUMN part_state.parent_table IS 'the set';
 COMMENT ON COLUMN part_state.next_run IS 'when the worker looks at the set again';
-COMMENT ON COLUMN part_state.next_upkeep IS 'when the upkeep worker looks at it: retention, partitions no longer written; null: nothing to do';
 COMMENT ON COLUMN part_state.last_run IS 'when it was maintained last, by the worker or by hand';
 COMMENT ON COLUMN part_state.last_success IS 'when that last succeeded';
 COMMENT ON COLUMN part_state.failures IS 'failed runs since then';
