@@ -85,6 +85,7 @@ ok(wait_upkeep('b'), 'until the first one has ended');
 $node->append_conf('postgresql.conf', "partmgr.max_workers = 4\n");
 $node->reload;
 $gate{c}->quit;
+$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'c' AND backend_type = 'partmgr upkeep worker'});
 $node->safe_psql('c', <<'SQL');
 CREATE FUNCTION slow_upkeep() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
