@@ -85,7 +85,6 @@ ok(wait_upkeep('b'), 'until the first one has ended');
 $node->append_conf('postgresql.conf', "partmgr.max_workers = 4\n");
 $node->reload;
 $gate{c}->quit;
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = 'c' AND backend_type = 'partmgr upkeep worker'});
 $node->safe_psql('c', <<'SQL');
 CREATE FUNCTION slow_upkeep() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -97,8 +96,8 @@ END $$;
 CREATE TRIGGER slow_upkeep BEFORE UPDATE ON part_state FOR EACH ROW EXECUTE FUNCTION slow_upkeep();
 SQL
 slow_down_maintenance($node, 'c');
+# a changed configuration wakes both lanes
 want_more($node, 'c', 'ev');
-want_upkeep('c');
 foreach my $step ([ 'c', 'ALTER DATABASE c RENAME TO d' ], [ 'd', 'DROP DATABASE d' ])
 {
 	my ($db, $sql) = @$step;
