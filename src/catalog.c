@@ -405,7 +405,7 @@ newest_among(const PmLook *look, bool foreign, int64 *newest)
 			continue;
 		/* most that are ahead have no block: not worth a query */
 		if ((partition->relkind != RELKIND_RELATION ||
-			 pm_catalog_blocks(partition->oid) > 0) &&
+			 pm_size_blocks(partition->oid) > 0) &&
 			highest_key(look->set, partition, newest))
 			return true;
 	}
