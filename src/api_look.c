@@ -256,7 +256,7 @@ list_partition(FunctionCallInfo fcinfo, const ListSet *list,
 	put(&row, LIST_IS_DEFAULT, BoolGetDatum(partition->is_default));
 	put_text(&row, LIST_STATE, state);
 	put_count(&row, LIST_ROWS, (int64) partition->rows);
-	put(&row, LIST_BYTES, Int64GetDatum(pm_catalog_bytes(oid)));
+	put(&row, LIST_BYTES, Int64GetDatum(pm_size_bytes(oid)));
 	put_time(&row, LIST_LAST_ANALYZE,
 			 Max(stat_time(pg_stat_get_last_analyze_time, oid),
 				 stat_time(pg_stat_get_last_autoanalyze_time, oid)));

@@ -312,7 +312,7 @@ complete_look(PmLook *look)
 	{
 		Partition  *partition = lfirst(lc);
 
-		partition->bytes = pm_catalog_bytes(partition->oid);
+		partition->bytes = pm_size_bytes(partition->oid);
 	}
 }
 
@@ -423,7 +423,7 @@ newest_among(const PmLook *look, bool foreign, int64 *newest)
 			continue;
 		/* most that are ahead have no block: not worth a query */
 		if ((partition->relkind != RELKIND_RELATION ||
-			 pm_catalog_blocks(partition->oid) > 0) &&
+			 pm_size_blocks(partition->oid) > 0) &&
 			highest_key(look->set, partition, newest))
 			return true;
 	}

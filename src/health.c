@@ -128,7 +128,7 @@ add_partition(PmHealth *health, const Partition *partition)
 {
 	if (partition->rows >= 0)
 		health->rows = Max(health->rows, 0) + (int64) partition->rows;
-	health->bytes += pm_catalog_bytes(partition->oid);
+	health->bytes += pm_size_bytes(partition->oid);
 }
 
 /* measure fills in what the catalogs alone tell. */

@@ -222,8 +222,6 @@ extern void pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 								   PartPlan *plan);
 extern int	pm_catalog_lock_budget(const PmTemplate *tmpl);
 extern List *pm_catalog_rights_problems(const PmLook *look);
-extern int64 pm_catalog_bytes(Oid relation);
-extern int64 pm_catalog_blocks(Oid relation);
 extern int64 pm_catalog_default_rows(const PmLook *look);
 extern Oid	pm_catalog_child_index(Oid partition, Oid parent_index);
 extern List *pm_catalog_index_drops(const Partition *partition);
@@ -232,6 +230,10 @@ extern List *pm_catalog_publications(const PartSet *set,
 extern char *pm_catalog_key_test(const PartSet *set, const PartBound *bound);
 extern List *pm_catalog_strings(const char *sql, Oid oid);
 extern char *pm_qualified_name(Oid relation);
+
+/* ---------- size.c ---------- */
+extern int64 pm_size_bytes(Oid relation);
+extern int64 pm_size_blocks(Oid relation);
 
 /* ---------- obstacle.c ---------- */
 

@@ -199,7 +199,7 @@ pm_make_outcome(const PmLook *look, PlanStep *step, const char *status)
 	if (step->partition)
 	{
 		outcome->rows = step->partition->rows < 0 ? -1 : (int64) step->partition->rows;
-		outcome->bytes = pm_catalog_bytes(step->partition->oid);
+		outcome->bytes = pm_size_bytes(step->partition->oid);
 	}
 	return outcome;
 }

@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "access/twophase.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
@@ -34,7 +33,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
@@ -226,7 +224,7 @@ pm_catalog_template(const PmLook *look)
 						   " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum",
 						   set->parent);
 		tmpl->default_has_rows = look->dflt->relkind != RELKIND_RELATION ||
-			pm_catalog_blocks(look->dflt->oid) > 0;
+			pm_size_blocks(look->dflt->oid) > 0;
 	}
 	return tmpl;
 }
@@ -269,7 +267,7 @@ count_default_rows(const PmLook *look, const char *condition, int64 limit)
 int64
 pm_catalog_default_rows(const PmLook *look)
 {
-	if (look->dflt == NULL || pm_catalog_bytes(look->dflt->oid) == 0)
+	if (look->dflt == NULL || pm_size_bytes(look->dflt->oid) == 0)
 		return 0;
 	if (look->dflt->rows > pm_move_rows)
 		return (int64) look->dflt->rows;
@@ -526,73 +524,6 @@ pm_catalog_rights_problems(const PmLook *look)
 	MemoryContextSwitchTo(old);
 	pm_spi_end(&spi);
 	return result;
-}
-
-/* the size of one fork of a relation, by core's function; 0 if it is gone */
-static int64
-fork_size(Oid relation, const char *fork)
-{
-	LOCAL_FCINFO(fcinfo, 2);
-	Datum		result;
-
-	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = ObjectIdGetDatum(relation);
-	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = CStringGetTextDatum(fork);
-	fcinfo->args[1].isnull = false;
-	result = pg_relation_size(fcinfo);
-	return fcinfo->isnull ? 0 : DatumGetInt64(result);
-}
-
-/*
- * What one relation takes.  Files that cannot be there are not asked for: an
- * empty table, and an index of nothing but its first block, have only one.
- */
-static int64
-relation_bytes(Oid relation, bool is_index)
-{
-	int64		result = fork_size(relation, "main");
-
-	if (result > (is_index ? BLCKSZ : 0))
-	{
-		result += fork_size(relation, "fsm");
-		if (!is_index)
-			result += fork_size(relation, "vm");
-	}
-	if (get_rel_persistence(relation) == RELPERSISTENCE_UNLOGGED)
-		result += fork_size(relation, "init");
-	return result;
-}
-
-/*
- * pm_catalog_bytes is the size of a table with its indexes and TOAST; 0 if gone.
- * The same as pg_total_relation_size, with half its system calls.
- */
-int64
-pm_catalog_bytes(Oid relation)
-{
-	Relation	rel = try_relation_open(relation, AccessShareLock);
-	Oid			toast;
-	List	   *indexes;
-	int64		result;
-	ListCell   *lc;
-
-	if (rel == NULL)
-		return 0;
-	toast = rel->rd_rel->reltoastrelid;
-	indexes = RelationGetIndexList(rel);
-	result = relation_bytes(relation, false);
-	foreach(lc, indexes)
-		result += relation_bytes(lfirst_oid(lc), true);
-	relation_close(rel, AccessShareLock);
-	return OidIsValid(toast) ? result + pm_catalog_bytes(toast) : result;
-}
-
-/* pm_catalog_blocks is the number of blocks of a table's heap; 0 if it is gone. */
-int64
-pm_catalog_blocks(Oid relation)
-{
-	return fork_size(relation, "main") / BLCKSZ;
 }
 
 /* pm_catalog_child_index finds a partition's part of a partitioned index. */

@@ -78,11 +78,11 @@ build()
 }
 
 mkdir -p "$servers"
-exec 9>"$servers/.lock"
-flock 9
 [ $# -gt 0 ] || set -- 18 15
 for major in "$@"; do
 	status=0
+	exec 9>"$servers/.lock.$major"
+	flock 9
 	[ "$(cat "$prefix-$major/.partmgr-assert" 2>/dev/null)" = "$edition" ] ||
 		build "$major" || status=$?
 	if [ "$status" = 0 ]; then
