@@ -58,9 +58,11 @@ lock_own(Oid parent, LOCKMODE mode)
 static bool
 is_raw_number(const PartKey *key, const char *text)
 {
-	return key->axis != AXIS_ID && key->type != TIMESTAMPTZOID &&
-		key->type != TIMESTAMPOID && key->type != DATEOID &&
-		text[0] != '\0' && text[strspn(text, "-0123456789")] == '\0';
+	if (key->axis == AXIS_ID || key->type == TIMESTAMPTZOID ||
+		key->type == TIMESTAMPOID || key->type == DATEOID)
+		return false;
+	text += text[0] == '-';
+	return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
 }
 
 /* read_end reads one end of a hold as a position in text; NULL if it is open. */

@@ -349,6 +349,8 @@ block_remedy(const PlanStep *step)
 			return "take the rows out, run maintenance, and insert them again";
 		case ERRCODE_FEATURE_NOT_SUPPORTED:
 			return "move the rows away";
+		case ERRCODE_FOREIGN_KEY_VIOLATION:
+			return "delete the rows that refer to it, or lengthen the retention";
 		default:
 			return "remove what is in the way";
 	}

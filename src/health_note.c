@@ -99,11 +99,11 @@ pm_health_postponed(PmHealth *health, TimestampTz now)
 		return;
 	if (health->may_see && state->blockers)
 		pm_health_note(health, STATUS_POSTPONED,
-					   psprintf("the worker has found no moment without other locks since %s: %s: end that, or set abort_after_wait to blockers in part_config",
+					   psprintf("maintenance has been postponed since %s: %s: end that session, or set abort_after_wait to blockers in part_config",
 								timestamptz_to_str(state->busy_since), state->blockers));
 	else
 		pm_health_note(health, STATUS_POSTPONED,
-					   psprintf("the worker has found no moment without other locks since %s: see pg_locks",
+					   psprintf("maintenance has been postponed since %s because of locks: see pg_locks",
 								timestamptz_to_str(state->busy_since)));
 }
 
