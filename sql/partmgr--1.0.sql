@@ -174,7 +174,7 @@ COMMENT ON TABLE part_log IS 'what maintenance did, failed to do or postponed; k
 COMMENT ON COLUMN part_log.id IS 'order of the entries';
 COMMENT ON COLUMN part_log.logged_at IS 'when';
 COMMENT ON COLUMN part_log.parent_table IS 'the set';
-COMMENT ON COLUMN part_log.action IS 'create, detach, finalize, settle, archive, drop, reattach, failed, blocked, postponed, or a kind of upkeep';
+COMMENT ON COLUMN part_log.action IS 'create, detach, finalize, settle, archive, drop, reattach, drop_default, held, failed, blocked, postponed, or a kind of upkeep';
 COMMENT ON COLUMN part_log.partition_name IS 'the partition, with its schema';
 COMMENT ON COLUMN part_log.range IS 'its bounds';
 COMMENT ON COLUMN part_log.row_estimate IS 'estimated rows of a retired partition, or rows moved out of the default';
@@ -502,6 +502,53 @@ CREATE FUNCTION analyze_partitions(p_parent_table regclass)
 COMMENT ON FUNCTION analyze_partitions(regclass) IS 'ANALYZE a parent with all its partitions';
 
 --
+-- Keep, take back
+--
+
+CREATE FUNCTION hold_partition(p_parent_table text, p_from text, p_to text, p_reason text)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_hold_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION hold_partition(text, text, text, text) IS 'keep what overlaps a range of the key from being retired or dropped; returns the number of the hold';
+CREATE FUNCTION hold_partition(p_parent_table regclass, p_from text, p_to text, p_reason text)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_hold_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION hold_partition(regclass, text, text, text) IS 'keep what overlaps a range of the key from being retired or dropped; returns the number of the hold';
+
+CREATE FUNCTION release_hold(p_hold bigint)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_release_hold' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION release_hold(bigint) IS 'end a hold';
+
+CREATE FUNCTION list_holds(p_parent_table text DEFAULT NULL)
+	RETURNS TABLE (hold bigint, parent_table regclass, lower text, upper text, reason text,
+		held_by text, held_at timestamptz, partitions regclass[])
+	AS 'MODULE_PATHNAME', 'partmgr_list_holds' LANGUAGE C STABLE;
+COMMENT ON FUNCTION list_holds(text) IS 'the holds of one set, or all, with the partitions that they keep';
+CREATE FUNCTION list_holds(p_parent_table regclass)
+	RETURNS TABLE (hold bigint, parent_table regclass, lower text, upper text, reason text,
+		held_by text, held_at timestamptz, partitions regclass[])
+	AS 'MODULE_PATHNAME', 'partmgr_list_holds' LANGUAGE C STABLE;
+COMMENT ON FUNCTION list_holds(regclass) IS 'the holds of one set, or all, with the partitions that they keep';
+
+CREATE FUNCTION reattach_partition(p_partition text)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_reattach_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION reattach_partition(text) IS 'put a partition that retention has detached back, with its bounds';
+CREATE FUNCTION reattach_partition(p_partition regclass)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_reattach_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION reattach_partition(regclass) IS 'put a partition that retention has detached back, with its bounds';
+
+CREATE FUNCTION drop_default(p_parent_table text)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_drop_default' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_default(text) IS 'give the rows of the default partition partitions of their own, and drop it; returns how many rows there were';
+CREATE FUNCTION drop_default(p_parent_table regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_drop_default' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_default(regclass) IS 'give the rows of the default partition partitions of their own, and drop it; returns how many rows there were';
+
+--
 -- Look
 --
 
@@ -529,7 +576,7 @@ CREATE FUNCTION partition_health_summary(p_parent_table text DEFAULT NULL)
 		bytes bigint, oldest text, newest text, partitions_ahead int, time_ahead interval,
 		pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint,
 		last_run timestamptz, last_error text, last_sqlstate text, last_error_at timestamptz,
-		next_run timestamptz, problems text[])
+		next_run timestamptz, problems text[], notes text[])
 	AS 'MODULE_PATHNAME', 'partmgr_partition_health_summary' LANGUAGE C STABLE;
 COMMENT ON FUNCTION partition_health_summary(text) IS 'how each set is doing, the worst first';
 CREATE FUNCTION partition_health_summary(p_parent_table regclass)
@@ -537,7 +584,7 @@ CREATE FUNCTION partition_health_summary(p_parent_table regclass)
 		bytes bigint, oldest text, newest text, partitions_ahead int, time_ahead interval,
 		pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint,
 		last_run timestamptz, last_error text, last_sqlstate text, last_error_at timestamptz,
-		next_run timestamptz, problems text[])
+		next_run timestamptz, problems text[], notes text[])
 	AS 'MODULE_PATHNAME', 'partmgr_partition_health_summary' LANGUAGE C STABLE;
 COMMENT ON FUNCTION partition_health_summary(regclass) IS 'how each set is doing, the worst first';
 

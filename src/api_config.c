@@ -108,12 +108,24 @@ partmgr_create_parent(PG_FUNCTION_ARGS)
 
 /* ---------- release, resume ---------- */
 
-/* partmgr_config_cleanup(p_parent_table) forgets a set; its tables stay. */
+/*
+ * partmgr_config_cleanup(p_parent_table) forgets a set; its tables stay.  A hold
+ * is not forgotten by the way: whoever ends it says so.
+ */
 Datum
 partmgr_config_cleanup(PG_FUNCTION_ARGS)
 {
+	const bool	replace = true;
+	Oid			parent;
+
 	pm_api_require();
-	(void) pm_config_delete(pm_api_own_set(fcinfo, 0, "p_parent_table"));
+	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	if (pm_hold_exists(parent))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("table \"%s\" has holds", get_rel_name(parent)),
+				 errhint("See list_holds(), and end them with release_hold().")));
+	(void) pm_config_delete(parent, !replace);
 	PG_RETURN_VOID();
 }
 

@@ -76,6 +76,7 @@ enum
 	HEALTH_LAST_ERROR_AT,
 	HEALTH_NEXT_RUN,
 	HEALTH_PROBLEMS,
+	HEALTH_NOTES,
 	HEALTH_COLUMNS
 };
 
@@ -429,6 +430,7 @@ health_row(FunctionCallInfo fcinfo, const PmHealth *health, TimestampTz now)
 	if (health->may_see)
 		put_state(&row, &health->state);
 	put(&row, HEALTH_PROBLEMS, text_array(health->problems));
+	put(&row, HEALTH_NOTES, text_array(health->notes));
 	add_row(fcinfo, &row);
 }
 

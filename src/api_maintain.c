@@ -344,6 +344,8 @@ retire_action(const PmOutcome *outcome, bool dry_run)
 {
 	if (outcome->step->blocked != NULL)
 		return psprintf("blocked: %s", outcome->step->blocked);
+	if (strcmp(outcome->status, "held") == 0)
+		return psprintf("held: %s", outcome->step->reason);
 	switch (outcome->step->kind)
 	{
 		case STEP_CREATE:
@@ -393,6 +395,7 @@ retire_old(FunctionCallInfo fcinfo, Oid parent, const char *retention,
 	order.create = false;
 	order.retention = retention;
 	order.dry_run = dry_run;
+	order.list_held = true;
 	order.lock_first = OidIsValid(parent);
 	outcomes = carry_out(parent, &order);
 

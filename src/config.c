@@ -268,9 +268,12 @@ pm_config_insert(const PartSet *set, const char *const *columns,
 /* the tables whose rows go with a set's row of part_config */
 static const char *const followers[] = {"%s", "%d", "%h"};
 
-/* pm_config_delete forgets a set; false if there was none. */
+/*
+ * pm_config_delete forgets a set; false if there was none.  If it is to be
+ * replaced, its holds and what it has detached are not forgotten.
+ */
 bool
-pm_config_delete(Oid parent)
+pm_config_delete(Oid parent, bool replace)
 {
 	PmExtension ext;
 	PmSpi		spi;
@@ -279,7 +282,7 @@ pm_config_delete(Oid parent)
 	Datum		values[] = {ObjectIdGetDatum(parent)};
 
 	pm_config_begin(&spi, &ext);
-	for (int i = 0; i < lengthof(followers); i++)
+	for (int i = 0; i < lengthof(followers) && !replace; i++)
 		pm_spi_write(pm_config_sql(&ext, psprintf("DELETE FROM %s WHERE parent_table = $1::regclass",
 												  followers[i])),
 					 1, types, values, NULL);

@@ -238,7 +238,7 @@ check_unmanaged(const PartSet *set)
 	ereport(NOTICE,
 			(errmsg("replacing the configuration with which table \"%s\" was restored",
 					set->name)));
-	(void) pm_config_delete(set->parent);
+	(void) pm_config_delete(set->parent, true);
 }
 
 /*
@@ -400,6 +400,18 @@ has_default_table(const PartSet *set)
 										get_rel_namespace(set->parent)));
 }
 
+/* tell_default says what a default partition costs. */
+static void
+tell_default(const PartSet *set, const char *schema, const char *name)
+{
+	ereport(NOTICE,
+			(errmsg("table %s has a default partition, %s",
+					quote_qualified_identifier(set->schema, set->name),
+					pstrdup(quote_qualified_identifier(schema, name))),
+			 errdetail("It is locked and scanned whenever a partition is attached or detached, which cannot be done concurrently; and no partitions are made on demand."),
+			 errhint("Keep it empty, or do without it: drop_default().")));
+}
+
 /*
  * make_partitions maintains the new set once.  Returns false if it has no
  * partition even then.
@@ -473,6 +485,10 @@ pm_create_parent(const CreateOrder *order)
 	has_partition = make_partitions(look, order, &shape);
 	if (wants_default)
 		pm_ddl_create_default(look, pm_catalog_template(look));
+	if (look->dflt)
+		tell_default(set, look->dflt->schema, look->dflt->name);
+	else if (order->default_table)
+		tell_default(set, set->schema, pm_name_default(set->name));
 	if (!has_partition)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -241,22 +241,31 @@ retire_statements(const PmLook *look, const PmTemplate *tmpl,
 	return settle_statements(look, step, detach_statements(look, step));
 }
 
-/* A partition that was moved away comes back to where the others are. */
+/*
+ * comes_back tells whether a partition is to leave the schema for retired ones:
+ * retention has put it there, and its name is free beside its parent.
+ */
+static bool
+comes_back(const PartSet *set, const Partition *partition)
+{
+	return set->retention_schema != NULL &&
+		strcmp(partition->schema, set->retention_schema) == 0 &&
+		strcmp(partition->schema, set->schema) != 0 &&
+		!OidIsValid(get_relname_relid(partition->name,
+									  get_namespace_oid(set->schema, true)));
+}
+
 static List *
 reattach_statements(const PartSet *set, const PlanStep *step)
 {
-	const Partition *partition = step->partition;
-	bool		was_moved = set->retention_schema != NULL &&
-		strcmp(partition->schema, set->retention_schema) == 0 &&
-		strcmp(partition->schema, set->schema) != 0;
-	char	   *name = partition_name(partition);
+	char	   *name = partition_name(step->partition);
 	List	   *result = NIL;
 
-	if (was_moved)
+	if (comes_back(set, step->partition))
 	{
 		result = add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
 									  quote_identifier(set->schema)));
-		name = pstrdup(quote_qualified_identifier(set->schema, partition->name));
+		name = pstrdup(quote_qualified_identifier(set->schema, step->partition->name));
 	}
 	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
 								set_name(set), name, step->mark->range));
@@ -416,6 +425,19 @@ pm_ddl_default_statements(const PartSet *set, const PmTemplate *tmpl,
 
 	return add(exists ? NIL : standalone_statements(set, tmpl, name),
 			   psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", set_name(set), name));
+}
+
+/* pm_ddl_drop_default_statements drops a default; detached, for foreign keys. */
+List *
+pm_ddl_drop_default_statements(const PmLook *look)
+{
+	char	   *name = partition_name(look->dflt);
+
+	return add(add(NIL, psprintf("ALTER TABLE %s DETACH PARTITION %s",
+								 set_name(look->set), name)),
+			   psprintf("DROP %sTABLE %s",
+						look->dflt->relkind == RELKIND_FOREIGN_TABLE ? "FOREIGN " : "",
+						name));
 }
 
 /* pm_ddl_analyze_text collects statistics; ONLY is left out where it is unknown. */

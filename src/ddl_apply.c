@@ -101,6 +101,18 @@ lock_retired(const PmLook *look, const PlanStep *step)
 		changed_meanwhile(partition);
 }
 
+/* is_held asks anew for holds: no lock on the parent keeps one from coming. */
+static bool
+is_held(const PartSet *set, const Partition *partition)
+{
+	PartSet		now = *set;
+
+	now.has_marks = false;
+	now.has_holds = true;
+	pm_mark_read(&now);
+	return pm_plan_hold(&now, &partition->bound) != NULL;
+}
+
 /*
  * lock_detached does the same for one that is detached.  Somebody may have
  * attached it again, to this parent or another one, or have taken its mark away.
@@ -114,11 +126,14 @@ lock_detached(const PmLook *look, const PlanStep *step, TimestampTz now)
 	{
 		LockRelationOid(look->set->parent, ShareUpdateExclusiveLock);
 		note_lock("SHARE UPDATE EXCLUSIVE");
+		if (look->dflt)
+			LockRelationOid(look->dflt->oid, AccessExclusiveLock);
 	}
 	LockRelationOid(partition->oid, AccessExclusiveLock);
 	if (!has_its_name(partition) || get_rel_relispartition(partition->oid) ||
 		pm_mark_find(partition->oid) != look->set->parent ||
-		(step->kind == STEP_DROP && !pm_mark_lock(partition->oid, now)))
+		(step->kind == STEP_DROP &&
+		 (!pm_mark_lock(partition->oid, now) || is_held(look->set, partition))))
 		changed_meanwhile(partition);
 }
 
@@ -344,6 +359,14 @@ pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl)
 	CommandCounterIncrement();
 	if (OidIsValid(tmpl->replident_index))
 		set_replica_identity(set, tmpl, name);
+}
+
+/* pm_ddl_drop_default drops the default partition, which the caller has emptied. */
+void
+pm_ddl_drop_default(const PmLook *look)
+{
+	run_statements(look->set, pm_ddl_drop_default_statements(look));
+	CommandCounterIncrement();
 }
 
 /*

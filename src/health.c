@@ -49,6 +49,7 @@ static const char *const status_names[] = {
 	[STATUS_DEFAULT_ROWS] = "DEFAULT_ROWS",
 	[STATUS_RIGHTS] = "RIGHTS",
 	[STATUS_PAUSED] = "PAUSED",
+	[STATUS_POSTPONED] = "POSTPONED",
 	[STATUS_CLEANUP_NEEDED] = "CLEANUP_NEEDED",
 	[STATUS_HEALTHY] = "HEALTHY"
 };
@@ -214,60 +215,13 @@ count_ahead(const Examination *exam, bool ends, int64 horizon)
 
 /* ---------- problems ---------- */
 
-static void
-note(PmHealth *health, PmStatus status, char *problem)
-{
-	health->status = Min(health->status, status);
-	health->problems = lappend(health->problems, problem);
-}
-
-/* call writes a call of one of our functions for this set. */
-static char *
-call(const PmHealth *health, const char *function)
-{
-	return psprintf("%s(%s)", function,
-					quote_literal_cstr(quote_qualified_identifier(health->set->schema,
-																  health->set->name)));
-}
-
-/* is_last_error tells whether the last run failed by a step that is blocked. */
-static bool
-is_last_error(const PmHealth *health, const PartPlan *plan)
-{
-	ListCell   *lc;
-
-	foreach(lc, plan->steps)
-	{
-		const PlanStep *step = lfirst(lc);
-
-		if (step->blocked != NULL && health->state.error != NULL &&
-			strcmp(step->blocked, health->state.error) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void
-note_failure(PmHealth *health, const char *sqlstate, const char *message)
-{
-	const char *retry = call(health, "run_maintenance");
-
-	if (health->may_see)
-		note(health, STATUS_FAILING,
-			 psprintf("maintenance fails: %s (SQLSTATE %s): when the cause is gone, it heals at the next run, or by %s",
-					  message, sqlstate, retry));
-	else
-		note(health, STATUS_FAILING,
-			 psprintf("maintenance fails: the owner of the table and pg_monitor can see why"));
-}
-
 /* note_behind tells whether what comes next has its partition. */
 static void
 note_behind(PmHealth *health, const Examination *exam)
 {
 	const PartSet *set = health->set;
 	const PartKey *key = &set->key;
-	const char *remedy = call(health, "run_maintenance");
+	const char *remedy = pm_health_call(health, "run_maintenance");
 	int64		horizon = 0;
 	int64		next,
 				second;
@@ -280,9 +234,9 @@ note_behind(PmHealth *health, const Examination *exam)
 
 		if (finding->kind != FINDING_FAR_KEY)
 			continue;
-		note(health, STATUS_BEHIND,
-			 psprintf("%s: move or correct such rows, or raise partmgr.max_create",
-					  finding->text));
+		pm_health_note(health, STATUS_BEHIND,
+					   psprintf("%s: move or correct such rows, or raise partmgr.max_create",
+								finding->text));
 		return;
 	}
 
@@ -300,14 +254,14 @@ note_behind(PmHealth *health, const Examination *exam)
 	}
 
 	if (horizon <= exam->point.anchor)
-		note(health, STATUS_BEHIND,
-			 psprintf("no partition takes rows of %s: run %s",
-					  pm_position_text(key, exam->point.anchor), remedy));
+		pm_health_note(health, STATUS_BEHIND,
+					   psprintf("no partition takes rows of %s: run %s",
+								pm_position_text(key, exam->point.anchor), remedy));
 	else if (pm_key_next(key, &set->grid, exam->point.anchor, &next) &&
 			 pm_key_next(key, &set->grid, next, &second) && horizon < second)
-		note(health, STATUS_BEHIND,
-			 psprintf("partitions end at %s, less than one interval ahead: run %s",
-					  pm_position_text(key, horizon), remedy));
+		pm_health_note(health, STATUS_BEHIND,
+					   psprintf("partitions end at %s, less than one interval ahead: run %s",
+								pm_position_text(key, horizon), remedy));
 }
 
 /*
@@ -336,9 +290,9 @@ note_foreign(PmHealth *health, const Examination *exam)
 		unasked = partition;
 	}
 	if (unasked)
-		note(health, STATUS_BEHIND,
-			 psprintf("foreign partition %s lies beyond the highest key " INT64_FORMAT ", and is not asked for a higher one: replace it by a plain table, or detach it",
-					  quote_qualified_identifier(unasked->schema, unasked->name), anchor));
+		pm_health_note(health, STATUS_BEHIND,
+					   psprintf("foreign partition %s lies beyond the highest key " INT64_FORMAT ", and is not asked for a higher one: replace it by a plain table, or detach it",
+								quote_qualified_identifier(unasked->schema, unasked->name), anchor));
 }
 
 /* patience is how long a set may be overdue before that is told. */
@@ -376,7 +330,7 @@ note_overdue(PmHealth *health, const Examination *exam)
 		why = "partmgr.enabled is off: set it to on, or call run_maintenance_proc() by the clock";
 	else
 		why = "the worker does not come: see worker_status(), max_worker_processes and the server log";
-	note(health, STATUS_BEHIND, psprintf("maintenance is long overdue, and %s", why));
+	pm_health_note(health, STATUS_BEHIND, psprintf("maintenance is long overdue, and %s", why));
 }
 
 /* block_remedy says what to do about a step that cannot be done. */
@@ -395,6 +349,8 @@ block_remedy(const PlanStep *step)
 			return "take the rows out, run maintenance, and insert them again";
 		case ERRCODE_FEATURE_NOT_SUPPORTED:
 			return "move the rows away";
+		case ERRCODE_FOREIGN_KEY_VIOLATION:
+			return "delete the rows that refer to it, or lengthen the retention";
 		default:
 			return "remove what is in the way";
 	}
@@ -411,18 +367,18 @@ note_blocked(PmHealth *health, const PartPlan *plan)
 	{
 		const PlanStep *step = lfirst(lc);
 
-		if (step->blocked == NULL)
+		if (step->blocked == NULL || step->is_waiting)
 			continue;
 		if (step->blocked_code == ERRCODE_DUPLICATE_TABLE)
 			health->clashes++;
 		if (++count <= MAX_PROBLEMS)
-			note(health, STATUS_BLOCKED,
-				 psprintf("%s: %s", step->blocked, block_remedy(step)));
+			pm_health_note(health, STATUS_BLOCKED,
+						   psprintf("%s: %s", step->blocked, block_remedy(step)));
 	}
 	if (count > MAX_PROBLEMS)
-		note(health, STATUS_BLOCKED,
-			 psprintf("%d partitions cannot be made in all: see maintenance_plan()",
-					  count));
+		pm_health_note(health, STATUS_BLOCKED,
+					   psprintf("%d partitions cannot be made in all: see maintenance_plan()",
+								count));
 }
 
 /* note_findings adds what the plan has found, as far as it is of one status. */
@@ -440,10 +396,8 @@ note_findings(PmHealth *health, const PartPlan *plan, PmStatus status)
 		{
 			case FINDING_GAP:
 				if (status == STATUS_GAPS)
-					remedy = psprintf("run %s", call(health, "partition_gap_fill"));
+					remedy = psprintf("run %s", pm_health_call(health, "partition_gap_fill"));
 				break;
-			case FINDING_PENDING:
-				break;			/* its step says what it waits for */
 			case FINDING_UNREADABLE:
 				/* beside a LIST of values, one of NULL or of text is no harm */
 				if (status == STATUS_BLOCKED && !health->set->key.is_list)
@@ -459,12 +413,13 @@ note_findings(PmHealth *health, const PartPlan *plan, PmStatus status)
 				break;
 			case FINDING_CAPPED:
 			case FINDING_FAR_KEY:
+			case FINDING_PENDING:
 			case FINDING_LAST_KEPT:
 			case FINDING_HELD:
-				break;
+				break;			/* in the notes, or told elsewhere */
 		}
 		if (remedy != NULL)
-			note(health, status, psprintf("%s: %s", finding->text, remedy));
+			pm_health_note(health, status, psprintf("%s: %s", finding->text, remedy));
 	}
 }
 
@@ -480,6 +435,35 @@ count_cleanup(const PartPlan *plan)
 	return count;
 }
 
+/* expired_how says what makes partitions of a set go. */
+static const char *
+expired_how(const PartSet *set)
+{
+	if (!set->has_retention || set->retention_partitions > 0 || set->retention_bytes > 0)
+		return "beyond the retention";
+	return psprintf("older than the retention of %s",
+					pm_key_interval_text(&set->key, &set->retention));
+}
+
+/* note_pending tells of a detach that can be brought to its end now. */
+static void
+note_pending(PmHealth *health, const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		const PlanStep *step = lfirst(lc);
+
+		if (step->kind == STEP_FINALIZE && step->blocked == NULL)
+			pm_health_note(health, STATUS_CLEANUP_NEEDED,
+						   psprintf("the detach of partition %s was cut short: run %s",
+									quote_qualified_identifier(step->partition->schema,
+															   step->partition->name),
+									pm_health_call(health, "run_maintenance")));
+	}
+}
+
 /* note_minor adds what does not keep rows from their partitions. */
 static void
 note_minor(PmHealth *health, const Examination *exam)
@@ -489,24 +473,25 @@ note_minor(PmHealth *health, const Examination *exam)
 
 	health->default_rows = exam->default_rows;
 	if (health->default_rows > 0)
-		note(health, STATUS_DEFAULT_ROWS,
-			 psprintf("default partition %s holds " INT64_FORMAT " row%s: give them partitions of their own, or move them away",
-					  quote_qualified_identifier(exam->look->dflt->schema,
-												 exam->look->dflt->name),
-					  health->default_rows,
-					  (health->default_rows == 1) ? "" : "s"));
+		pm_health_note(health, STATUS_DEFAULT_ROWS,
+					   psprintf("default partition %s holds " INT64_FORMAT " row%s: give them partitions of their own, or move them away",
+								quote_qualified_identifier(exam->look->dflt->schema,
+														   exam->look->dflt->name),
+								health->default_rows,
+								(health->default_rows == 1) ? "" : "s"));
 	foreach(lc, exam->rights)
-		note(health, STATUS_RIGHTS, lfirst(lc));
+		pm_health_note(health, STATUS_RIGHTS, lfirst(lc));
 	if (!set->automatic)
-		note(health, STATUS_PAUSED,
-			 pstrdup("automatic maintenance is off: set automatic_maintenance to on in part_config"));
+		pm_health_note(health, STATUS_PAUSED,
+					   pstrdup("automatic maintenance is off: set automatic_maintenance to on in part_config"));
+	pm_health_postponed(health, exam->now);
 	health->cleanup = count_cleanup(exam->plan);
 	if (health->cleanup > 0)
-		note(health, STATUS_CLEANUP_NEEDED,
-			 psprintf(INT64_FORMAT " partition%s older than the retention of %s: run %s",
-					  health->cleanup, (health->cleanup == 1) ? " is" : "s are",
-					  pm_key_interval_text(&set->key, &set->retention),
-					  call(health, "run_maintenance")));
+		pm_health_note(health, STATUS_CLEANUP_NEEDED,
+					   psprintf(INT64_FORMAT " partition%s %s: run %s",
+								health->cleanup, (health->cleanup == 1) ? " is" : "s are",
+								expired_how(set), pm_health_call(health, "run_maintenance")));
+	note_pending(health, exam->plan);
 }
 
 /* diagnose goes through all that can be wrong, the worst first. */
@@ -514,18 +499,17 @@ static void
 diagnose(PmHealth *health, const Examination *exam)
 {
 	if (!health->set->is_armed)
-		note(health, STATUS_RESTORED,
-			 psprintf("maintenance is suspended since the table was restored: run %s",
-					  call(health, "resume_maintenance")));
+		pm_health_note(health, STATUS_RESTORED,
+					   psprintf("maintenance is suspended since the table was restored: run %s",
+								pm_health_call(health, "resume_maintenance")));
 	if (health->partitions == 0 && exam->plan->steps == NIL)
-		note(health, STATUS_NO_PARTITIONS,
-			 pstrdup("there is no partition, and no row that tells where to begin: make the first one by hand"));
+		pm_health_note(health, STATUS_NO_PARTITIONS,
+					   pstrdup("there is no partition, and no row that tells where to begin: make the first one by hand"));
 	else if (health->partitions == 0)
-		note(health, STATUS_NO_PARTITIONS,
-			 psprintf("there is no partition: run %s",
-					  call(health, "run_maintenance")));
-	if (health->state.failures > 0 && !is_last_error(health, exam->plan))
-		note_failure(health, health->state.sqlstate, health->state.error);
+		pm_health_note(health, STATUS_NO_PARTITIONS,
+					   psprintf("there is no partition: run %s",
+								pm_health_call(health, "run_maintenance")));
+	pm_health_failures(health, exam->plan);
 	note_behind(health, exam);
 	note_foreign(health, exam);
 	note_overdue(health, exam);
@@ -534,6 +518,7 @@ diagnose(PmHealth *health, const Examination *exam)
 	note_findings(health, exam->plan, STATUS_GAPS);
 	health->gaps = exam->plan->gaps;
 	note_minor(health, exam);
+	pm_health_notes(health, exam->look, exam->plan);
 }
 
 /*
@@ -554,9 +539,9 @@ pm_health_of(PmLook *look, TimestampTz now, bool may_see)
 	pm_config_state(look->set->parent, &health->state);
 	if (look->set->problem)
 	{
-		note(health, STATUS_FAILING,
-			 psprintf("the configuration is not valid: %s: correct it in part_config",
-					  look->set->problem));
+		pm_health_note(health, STATUS_FAILING,
+					   psprintf("the configuration is not valid: %s: correct it in part_config",
+								look->set->problem));
 		return health;
 	}
 
@@ -566,10 +551,10 @@ pm_health_of(PmLook *look, TimestampTz now, bool may_see)
 		diagnose(health, &exam);
 	else
 	{
-		note_failure(health, unpack_sql_state(edata->sqlerrcode),
-					 edata->message);
+		pm_health_failure(health, "maintenance fails",
+						  unpack_sql_state(edata->sqlerrcode), edata->message);
 		foreach(lc, exam.rights)
-			note(health, STATUS_RIGHTS, lfirst(lc));
+			pm_health_note(health, STATUS_RIGHTS, lfirst(lc));
 	}
 	return health;
 }

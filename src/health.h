@@ -22,6 +22,7 @@ typedef enum PmStatus
 	STATUS_DEFAULT_ROWS,
 	STATUS_RIGHTS,
 	STATUS_PAUSED,
+	STATUS_POSTPONED,
 	STATUS_CLEANUP_NEEDED,
 	STATUS_HEALTHY
 } PmStatus;
@@ -31,6 +32,7 @@ typedef struct PmHealth
 	const PartSet *set;
 	PmStatus	status;
 	List	   *problems;		/* of char *: a sentence each */
+	List	   *notes;			/* of char *: what is good to know, and no problem */
 	bool		may_see;		/* the caller may see state and errors */
 	PmState		state;
 
@@ -52,9 +54,20 @@ typedef struct PmHealth
 	int64		clashes;		/* partitions whose name is taken */
 } PmHealth;
 
+/* ---------- health.c ---------- */
 extern const char *pm_health_status(PmStatus status);
 extern PmHealth *pm_health_of(PmLook *look, TimestampTz now, bool may_see);
 extern bool pm_health_anchor(const PmLook *look, TimestampTz now,
 							 PlanPoint *point);
+
+/* ---------- health_note.c ---------- */
+extern void pm_health_note(PmHealth *health, PmStatus status, char *problem);
+extern char *pm_health_call(const PmHealth *health, const char *function);
+extern void pm_health_failure(PmHealth *health, const char *what,
+							  const char *sqlstate, const char *message);
+extern void pm_health_failures(PmHealth *health, const PartPlan *plan);
+extern void pm_health_postponed(PmHealth *health, TimestampTz now);
+extern void pm_health_notes(PmHealth *health, const PmLook *look,
+							const PartPlan *plan);
 
 #endif							/* PARTMGR_HEALTH_H */

@@ -144,7 +144,7 @@ extern PartSet *pm_config_read_one(Oid parent);
 extern bool pm_config_exists(Oid parent);
 extern void pm_config_insert(const PartSet *set, const char *const *columns,
 							 const char *const *values, int ncolumns);
-extern bool pm_config_delete(Oid parent);
+extern bool pm_config_delete(Oid parent, bool replace);
 extern void pm_config_forget_dangling(void);
 extern int	pm_config_arm(List *parents, TimestampTz now);
 extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
@@ -179,6 +179,7 @@ extern void pm_mark_verdict(Oid partition, const char *verdict,
 extern Oid	pm_mark_find(Oid partition);
 extern int64 pm_hold_add(Oid parent, const char *lower, const char *upper,
 						 const char *reason, const char *held_by);
+extern bool pm_hold_exists(Oid parent);
 extern Oid	pm_hold_find(int64 id);
 extern void pm_hold_delete(int64 id);
 
@@ -223,6 +224,9 @@ extern void pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 extern int	pm_catalog_lock_budget(const PmTemplate *tmpl);
 extern List *pm_catalog_rights_problems(const PmLook *look);
 extern int64 pm_catalog_default_rows(const PmLook *look);
+extern int64 pm_catalog_count_default(const PmLook *look,
+									  const char *condition, int64 limit);
+extern char *pm_catalog_default_obstacle(const PmLook *look, int *sqlerrcode);
 extern Oid	pm_catalog_child_index(Oid partition, Oid parent_index);
 extern List *pm_catalog_index_drops(const Partition *partition);
 extern List *pm_catalog_publications(const PartSet *set,
@@ -271,6 +275,7 @@ extern bool pm_ddl_drops_directly(const PartSet *set, const PmTemplate *tmpl,
 extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 							 List *steps);
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
+extern void pm_ddl_drop_default(const PmLook *look);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
 extern char *pm_ddl_detach_concurrently(const PartSet *set,
 										const Partition *partition);
@@ -302,6 +307,7 @@ typedef struct PmOrder
 	bool		dry_run;
 	bool		lock_first;		/* there will be steps: look once, under the lock */
 	bool		is_second;		/* the first part of this run has said what was found */
+	bool		list_held;		/* outcomes also for what a hold keeps */
 	bool		uncapped;		/* asked for by name: partmgr.max_create is no limit */
 	int			max_create;		/* 0: partmgr.max_create */
 	int			premake;		/* 0: as configured */
@@ -318,7 +324,7 @@ typedef struct PmOutcome
 	const char *step_name;
 	const char *partition;
 	const char *range;
-	const char *status;			/* done, planned, blocked */
+	const char *status;			/* done, planned, blocked, held */
 	int64		rows;
 	int64		bytes;
 	const char *lock;			/* taken on the parent, or NULL */
@@ -334,6 +340,12 @@ extern void pm_maintain_all(List *parents, const PmOrder *order,
 							List **outcomes);
 extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
 								   PmTemplate **tmpl);
+
+/* ---------- reattach.c, drop_default.c ---------- */
+extern void pm_reattach(Oid parent, Oid partition, TimestampTz now);
+extern int64 pm_drop_default(Oid parent, TimestampTz now);
+
+/* ---------- run.c, run_upkeep.c ---------- */
 extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now, PmLane lane);
 extern bool pm_run_step(PmWorkerRun *run);
 extern const PmTopLevel *pm_run_toplevel(PmWorkerRun *run);

@@ -224,7 +224,8 @@ pm_log_outcomes(List *outcomes)
 		bool		blocked = outcome->step->blocked != NULL;
 
 		entry->parent = outcome->set->parent;
-		entry->action = blocked ? "blocked" : outcome->step_name;
+		entry->action = blocked ? "blocked" :
+			strcmp(outcome->status, "held") == 0 ? "held" : outcome->step_name;
 		entry->partition = outcome->partition;
 		entry->range = outcome->range;
 		entry->rows = outcome->rows;
@@ -246,6 +247,31 @@ describe_step(const PmLook *look, const PmTemplate *tmpl, PmOutcome *outcome)
 {
 	outcome->locks = pm_ddl_locks(look, tmpl, outcome->step);
 	outcome->sql = pm_ddl_text(look, tmpl, outcome->step);
+}
+
+/* adds to the outcomes what a hold keeps, if the order asks for it */
+static List *
+add_held(const PmLook *look, const PartPlan *plan, const PmOrder *order,
+		 List *outcomes)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->findings)
+	{
+		const PlanFinding *finding = lfirst(lc);
+		PlanStep   *step;
+
+		if (!order->list_held || finding->kind != FINDING_HELD)
+			continue;
+		step = palloc0(sizeof(PlanStep));
+		step->kind = STEP_RETIRE;
+		step->bound = finding->partition->bound;
+		step->name = finding->partition->name;
+		step->partition = finding->partition;
+		step->reason = finding->hold->reason;
+		outcomes = lappend(outcomes, pm_make_outcome(look, step, "held"));
+	}
+	return outcomes;
 }
 
 /* the outcomes of a plan that is not carried out */
@@ -409,7 +435,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	}
 	plan = pm_maintenance_decide(look, order, &tmpl);
 	if (order->dry_run)
-		return planned_outcomes(look, plan, tmpl);
+		return add_held(look, plan, order, planned_outcomes(look, plan, tmpl));
 
 	if (plan->steps != NIL && !locked)
 	{
@@ -421,6 +447,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	if (!order->is_second)
 		warn_far_key(look->set, plan);
 	outcomes = plan->steps == NIL ? NIL : do_steps(look, plan, tmpl, order->now);
+	outcomes = add_held(look, plan, order, outcomes);
 	if (plan->left_out > 0)
 		ereport(NOTICE,
 				(errmsg("%d partitions of table %s are left for the next runs",

@@ -147,7 +147,7 @@ read_holds(PartSet *set, const PmExtension *ext, MemoryContext caller)
 	MemoryContext old;
 
 	rows = pm_spi_select_kept(pm_config_sql(ext,
-											"SELECT lower, upper, reason FROM %h"
+											"SELECT lower, upper, reason, id, held_by, held_at FROM %h"
 											" WHERE parent_table = $1::regclass ORDER BY id"),
 							  1, types, values, NULL);
 	old = MemoryContextSwitchTo(caller);
@@ -156,6 +156,7 @@ read_holds(PartSet *set, const PmExtension *ext, MemoryContext caller)
 		PmHold	   *hold = palloc0(sizeof(PmHold));
 		char	   *lower = pm_spi_string(i, 1);
 		char	   *upper = pm_spi_string(i, 2);
+		bool		isnull;
 
 		hold->bound.lower_open = lower == NULL;
 		if (lower)
@@ -164,6 +165,9 @@ read_holds(PartSet *set, const PmExtension *ext, MemoryContext caller)
 		if (upper)
 			hold->bound.upper = pm_position_read(&set->key, upper);
 		hold->reason = pm_spi_string(i, 3);
+		hold->id = DatumGetInt64(pm_spi_value(i, 4, &isnull));
+		hold->held_by = pm_spi_string(i, 5);
+		hold->held_at = DatumGetTimestampTz(pm_spi_value(i, 6, &isnull));
 		set->holds = lappend(set->holds, hold);
 	}
 	MemoryContextSwitchTo(old);
@@ -341,7 +345,13 @@ pm_mark_find(Oid partition)
 
 /* ---------- holds ---------- */
 
-/* pm_hold_add adds a hold, ends as positions or NULL, and returns its number. */
+/*
+ * pm_hold_add adds a hold, ends as positions or NULL, and returns its number.
+ *
+ * The marks of the set are locked first: whoever drops a detached partition
+ * locks its mark, and then looks for holds.  So he sees this one, or has dropped
+ * before it is there.
+ */
 int64
 pm_hold_add(Oid parent, const char *lower, const char *upper,
 			const char *reason, const char *held_by)
@@ -361,6 +371,9 @@ pm_hold_add(Oid parent, const char *lower, const char *upper,
 	int64		id;
 
 	pm_config_begin(&spi, &ext);
+	pm_spi_write(pm_config_sql(&ext, "SELECT FROM %d WHERE parent_table = $1::regclass"
+							   " ORDER BY partition::oid FOR UPDATE"),
+				 1, types, values, NULL);
 	pm_spi_write(pm_config_sql(&ext,
 							   "INSERT INTO %h (parent_table, lower, upper, reason, held_by, held_at)"
 							   " VALUES ($1, $2, $3, $4, $5, clock_timestamp()) RETURNING id"),
@@ -368,6 +381,23 @@ pm_hold_add(Oid parent, const char *lower, const char *upper,
 	id = DatumGetInt64(pm_spi_value(0, 1, &isnull));
 	pm_spi_end(&spi);
 	return id;
+}
+
+/* pm_hold_exists tells whether a set has holds. */
+bool
+pm_hold_exists(Oid parent)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(parent)};
+	bool		found;
+
+	pm_config_begin(&spi, &ext);
+	found = pm_spi_select(pm_config_sql(&ext, "SELECT FROM %h WHERE parent_table = $1::regclass LIMIT 1"),
+						  1, types, values, NULL) > 0;
+	pm_spi_end(&spi);
+	return found;
 }
 
 /* pm_hold_find returns the set of a hold, or InvalidOid if there is none. */
@@ -381,7 +411,8 @@ pm_hold_find(int64 id)
 	Oid			parent = InvalidOid;
 
 	pm_config_begin(&spi, &ext);
-	if (pm_spi_select(pm_config_sql(&ext, "SELECT parent_table::oid FROM %h WHERE id = $1"),
+	if (pm_spi_select(pm_config_sql(&ext, "SELECT c.oid FROM %h h JOIN pg_class c ON c.oid = h.parent_table"
+									" WHERE h.id = $1"),
 					  1, types, values, NULL) > 0)
 		parent = pm_spi_oid(0, 1);
 	pm_spi_end(&spi);

@@ -141,8 +141,11 @@ typedef struct PmMark
 /* a range that must stay: a row of part_hold */
 typedef struct PmHold
 {
+	int64		id;
 	PartBound	bound;
 	char	   *reason;
+	char	   *held_by;
+	TimestampTz held_at;
 } PmHold;
 
 /* hours in which the worker retires and cares for cold partitions */
@@ -256,6 +259,8 @@ typedef struct PlanFinding
 {
 	PmFindingKind kind;
 	PartBound	bound;			/* FINDING_GAP */
+	Partition  *partition;		/* FINDING_HELD, with the hold */
+	const PmHold *hold;
 	char	   *text;
 } PlanFinding;
 
@@ -317,11 +322,20 @@ extern char *pm_name_default(const char *parent);
 extern char *pm_name_detect(const char *parent, const PartKey *key,
 							const PartGrid *grid, List *partitions);
 
-/* ---------- plan.c, plan_retire.c, window.c: pure ---------- */
+/* ---------- plan.c, plan_retire.c, plan_detached.c, plan_holes.c, window.c: pure ---------- */
 extern PartPlan *pm_plan(const PartSet *set, List *partitions,
 						 const PlanPoint *point);
 extern void pm_plan_expire(const PartSet *set, List *partitions,
 						   const PlanPoint *point);
+extern char *pm_plan_retires_again(const PartSet *set, List *partitions,
+								   const PlanPoint *point,
+								   Partition *candidate);
+extern const Partition *pm_plan_taker(const PartSet *set, List *partitions,
+									  const Partition *wanted);
+extern const PmHold *pm_plan_hold(const PartSet *set, const PartBound *bound);
+extern bool pm_plan_covers(const PartBound *bound, const Partition *partition);
+extern bool pm_plan_cell(const PartSet *set, List *partitions, int64 pos,
+						 PartBound *bound);
 extern bool pm_window_parse(const char *text, PmWindow *window);
 extern TimestampTz pm_window_next(const PmWindow *window, pg_tz *zone,
 								  TimestampTz now);

@@ -37,9 +37,10 @@ extern bool pm_plan_cutoff(const PartSet *set, List *partitions,
 extern void pm_plan_retirement(PlanWork *work, List *partitions);
 
 /* plan_detached.c */
-extern const PmHold *pm_plan_hold(const PartSet *set, const PartBound *bound);
 extern void pm_plan_reattach(PlanWork *work, List *partitions);
 extern void pm_plan_detached(PlanWork *work);
+extern void pm_plan_held(PlanWork *work, Partition *partition,
+						 const PmHold *hold, char *text);
 
 /* plan_create.c */
 extern void pm_plan_creation(PlanWork *work, List *partitions);
@@ -47,5 +48,17 @@ extern void pm_plan_creation(PlanWork *work, List *partitions);
 /* plan_holes.c */
 extern PartBound *pm_plan_holes(const PartSet *set, List *partitions,
 								int *nholes, bool *has_cover);
+
+/* what a hole leaves of a cell */
+typedef enum PlanClip
+{
+	CLIP_DONE,
+	CLIP_NOTHING,
+	CLIP_BELOW,					/* the column's type has no such lower bound */
+	CLIP_ABOVE					/* nor such an upper bound */
+} PlanClip;
+
+extern PlanClip pm_plan_clip(const PartKey *key, const PartBound *cell,
+							 const PartBound *hole, PartBound *bound);
 
 #endif							/* PLAN_H */

@@ -88,47 +88,28 @@ report_end(Creation *creation, const char *direction, int64 pos)
 }
 
 /*
- * clip_cell sets bound to what a hole leaves of a cell.  Where both end at the
- * same position the neighbour's raw value counts, which is exact.  False where
- * nothing is left, and where an end is beyond the column's type.
+ * clip_cell sets bound to what a hole leaves of a cell; false where nothing is
+ * left, and where an end is beyond the column's type, which is told.
  */
 static bool
 clip_cell(Creation *creation, const PartBound *cell, const PartBound *hole,
 		  PartBound *bound)
 {
-	const PartKey *key = &creation->work->set->key;
-
-	memset(bound, 0, sizeof(PartBound));
-	if (!hole->lower_open && (cell->lower_open || hole->lower >= cell->lower))
+	switch (pm_plan_clip(&creation->work->set->key, cell, hole, bound))
 	{
-		bound->lower = hole->lower;
-		bound->lower_raw = hole->lower_raw;
+		case CLIP_DONE:
+			return true;
+		case CLIP_NOTHING:
+			break;
+		case CLIP_BELOW:
+			report_end(creation, "below",
+					   cell->upper_open ? creation->anchor : cell->upper);
+			break;
+		case CLIP_ABOVE:
+			report_end(creation, "from", bound->lower);
+			break;
 	}
-	else if (cell->lower_open ||
-			 !pm_key_raw_of(key, cell->lower, &bound->lower_raw))
-	{
-		report_end(creation, "below",
-				   cell->upper_open ? creation->anchor : cell->upper);
-		return false;
-	}
-	else
-		bound->lower = cell->lower;
-
-	if (!hole->upper_open && (cell->upper_open || hole->upper <= cell->upper))
-	{
-		bound->upper = hole->upper;
-		bound->upper_raw = hole->upper_raw;
-	}
-	else if (cell->upper_open ||
-			 !pm_key_raw_of(key, cell->upper, &bound->upper_raw))
-	{
-		report_end(creation, "from", bound->lower);
-		return false;
-	}
-	else
-		bound->upper = cell->upper;
-
-	return bound->lower < bound->upper && bound->lower_raw < bound->upper_raw;
+	return false;
 }
 
 /*

@@ -24,6 +24,17 @@ overlaps(const PartBound *a, const PartBound *b)
 		(b->lower_open || a->upper_open || b->lower < a->upper);
 }
 
+/*
+ * pm_plan_covers tells whether a range covers part of a partition, also of one
+ * whose bound the axis can hold only roughly.
+ */
+bool
+pm_plan_covers(const PartBound *bound, const Partition *partition)
+{
+	return (partition->is_readable || partition->is_rounded) &&
+		overlaps(bound, &partition->bound);
+}
+
 /* pm_plan_hold returns a hold that covers part of a range, or NULL. */
 const PmHold *
 pm_plan_hold(const PartSet *set, const PartBound *bound)
@@ -38,6 +49,16 @@ pm_plan_hold(const PartSet *set, const PartBound *bound)
 			return hold;
 	}
 	return NULL;
+}
+
+/* pm_plan_held notes that a hold keeps a partition; it keeps text. */
+void
+pm_plan_held(PlanWork *work, Partition *partition, const PmHold *hold, char *text)
+{
+	PlanFinding *finding = pm_plan_finding(work, FINDING_HELD, text);
+
+	finding->partition = partition;
+	finding->hold = hold;
 }
 
 static void
@@ -104,11 +125,13 @@ count_past(const PlanWork *work, List *partitions)
 	return count;
 }
 
-/* is_taken tells whether an existing partition takes part of a range. */
-static bool
-is_taken(const PlanWork *work, List *partitions, const Partition *wanted)
+/*
+ * pm_plan_taker returns an existing partition that takes part of what a detached
+ * one took, or NULL.
+ */
+const Partition *
+pm_plan_taker(const PartSet *set, List *partitions, const Partition *wanted)
 {
-	const PartSet *set = work->set;
 	ListCell   *lc;
 
 	foreach(lc, partitions)
@@ -118,13 +141,13 @@ is_taken(const PlanWork *work, List *partitions, const Partition *wanted)
 		if (!partition->is_readable && !partition->is_rounded)
 			continue;
 		if (!set->key.is_list && overlaps(&partition->bound, &wanted->bound))
-			return true;
+			return partition;
 		for (int i = 0; set->key.is_list && i < partition->nvalues; i++)
 			for (int j = 0; j < wanted->nvalues; j++)
 				if (partition->values[i] == wanted->values[j])
-					return true;
+					return partition;
 	}
-	return false;
+	return NULL;
 }
 
 /*
@@ -150,7 +173,7 @@ pm_plan_reattach(PlanWork *work, List *partitions)
 			is_rule_gone(work, mark, npast);
 		if (!mark->is_wanted)
 			continue;
-		if (is_taken(work, partitions, partition))
+		if (pm_plan_taker(work->set, partitions, partition))
 		{
 			pm_plan_finding(work, FINDING_OVERLAP,
 							psprintf("detached partition \"%s.%s\" is inside the retention again, but its range is taken",
@@ -201,10 +224,10 @@ pm_plan_detached(PlanWork *work)
 			continue;
 		hold = pm_plan_hold(work->set, &mark->partition->bound);
 		if (hold != NULL)
-			pm_plan_finding(work, FINDING_HELD,
-							psprintf("detached partition \"%s.%s\" is not dropped because of a hold: %s",
-									 mark->partition->schema,
-									 mark->partition->name, hold->reason));
+			pm_plan_held(work, mark->partition, hold,
+						 psprintf("detached partition \"%s.%s\" is not dropped because of a hold: %s",
+								  mark->partition->schema,
+								  mark->partition->name, hold->reason));
 		else if (work->set->archive_function == NULL || mark->is_archived)
 			add_mark_step(work, STEP_DROP, mark, "detached, and its time of grace is over");
 		else if (mark->retry_after <= work->point->now)

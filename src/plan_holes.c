@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * plan_holes.c
- *		What the partitions of a set leave of its axis.
+ *		What the partitions of a set leave of its axis, and of a cell of its
+ *		grid.
  *
  * Pure, as plan.c is: one walk over the partitions, which come sorted; a LIST
  * set's values are sorted here, because those of several partitions may be
@@ -117,4 +118,63 @@ pm_plan_holes(const PartSet *set, List *partitions, int *nholes,
 	holes[n++] = hole;
 	*nholes = n;
 	return holes;
+}
+
+/*
+ * pm_plan_clip sets bound to what a hole leaves of a cell.  Where both end at
+ * the same position the neighbour's raw value counts, which is exact.
+ */
+PlanClip
+pm_plan_clip(const PartKey *key, const PartBound *cell, const PartBound *hole,
+			 PartBound *bound)
+{
+	memset(bound, 0, sizeof(PartBound));
+	if (!hole->lower_open && (cell->lower_open || hole->lower >= cell->lower))
+	{
+		bound->lower = hole->lower;
+		bound->lower_raw = hole->lower_raw;
+	}
+	else if (cell->lower_open ||
+			 !pm_key_raw_of(key, cell->lower, &bound->lower_raw))
+		return CLIP_BELOW;
+	else
+		bound->lower = cell->lower;
+
+	if (!hole->upper_open && (cell->upper_open || hole->upper <= cell->upper))
+	{
+		bound->upper = hole->upper;
+		bound->upper_raw = hole->upper_raw;
+	}
+	else if (cell->upper_open ||
+			 !pm_key_raw_of(key, cell->upper, &bound->upper_raw))
+		return CLIP_ABOVE;
+	else
+		bound->upper = cell->upper;
+
+	return bound->lower < bound->upper && bound->lower_raw < bound->upper_raw ?
+		CLIP_DONE : CLIP_NOTHING;
+}
+
+/*
+ * pm_plan_cell finds the partition that would take a position: the cell of the
+ * set's grid that holds it, clipped to the hole that it lies in.  False if a
+ * partition takes it already, or the column's type cannot hold the bounds.
+ */
+bool
+pm_plan_cell(const PartSet *set, List *partitions, int64 pos, PartBound *bound)
+{
+	PartBound	cell = {0};
+	int			nholes;
+	bool		has_cover;
+	PartBound  *holes = pm_plan_holes(set, partitions, &nholes, &has_cover);
+
+	cell.lower_open = !pm_key_floor(&set->key, &set->grid, pos, &cell.lower);
+	cell.upper_open = !pm_key_next(&set->key, &set->grid, pos, &cell.upper);
+	for (int h = 0; h < nholes; h++)
+	{
+		if ((holes[h].lower_open || holes[h].lower <= pos) &&
+			(holes[h].upper_open || pos < holes[h].upper))
+			return pm_plan_clip(&set->key, &cell, &holes[h], bound) == CLIP_DONE;
+	}
+	return false;
 }

@@ -174,17 +174,51 @@ add_retire_step(PlanWork *work, Partition *partition)
 	work->plan->steps = lappend(work->plan->steps, step);
 }
 
+/*
+ * pm_plan_retires_again says why retention would take a partition that is not
+ * attached now, if it were; NULL if it would not, or a hold keeps it.
+ */
+char *
+pm_plan_retires_again(const PartSet *set, List *partitions,
+					  const PlanPoint *point, Partition *candidate)
+{
+	PlanWork	work = {.set = set, .point = point};
+	List	   *all = NIL;
+	bool		is_in = false;
+	ListCell   *lc;
+
+	if (pm_plan_hold(set, &candidate->bound) != NULL)
+		return NULL;
+	foreach(lc, partitions)
+	{
+		Partition  *partition = lfirst(lc);
+
+		if (!is_in && !partition->bound.lower_open &&
+			(candidate->bound.lower_open ||
+			 candidate->bound.lower < partition->bound.lower))
+		{
+			all = lappend(all, candidate);
+			is_in = true;
+		}
+		all = lappend(all, partition);
+	}
+	if (!is_in)
+		all = lappend(all, candidate);
+	pm_plan_expire(set, all, point);
+	return candidate->is_expired ? retire_reason(&work, candidate) : NULL;
+}
+
 /* is_held notes that a hold keeps a partition, if one does. */
 static bool
-is_held(PlanWork *work, const Partition *partition)
+is_held(PlanWork *work, Partition *partition)
 {
 	const PmHold *hold = pm_plan_hold(work->set, &partition->bound);
 
 	if (hold == NULL)
 		return false;
-	pm_plan_finding(work, FINDING_HELD,
-					psprintf("partition \"%s.%s\" is expired, and stays because of a hold: %s",
-							 partition->schema, partition->name, hold->reason));
+	pm_plan_held(work, partition, hold,
+				 psprintf("partition \"%s.%s\" is expired, and stays because of a hold: %s",
+						  partition->schema, partition->name, hold->reason));
 	return true;
 }
 

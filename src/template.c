@@ -241,9 +241,9 @@ pm_catalog_key_test(const PartSet *set, const PartBound *bound)
 					pm_key_literal(&set->key, bound->upper_raw), type);
 }
 
-/* how many rows of the default have their key in a bound, counted to a limit */
-static int64
-count_default_rows(const PmLook *look, const char *condition, int64 limit)
+/* pm_catalog_count_default counts rows of the default, as its owner, to a limit. */
+int64
+pm_catalog_count_default(const PmLook *look, const char *condition, int64 limit)
 {
 	PmSpi		spi;
 	bool		isnull;
@@ -271,7 +271,7 @@ pm_catalog_default_rows(const PmLook *look)
 		return 0;
 	if (look->dflt->rows > pm_move_rows)
 		return (int64) look->dflt->rows;
-	return count_default_rows(look, "true", COUNT_LIMIT);
+	return pm_catalog_count_default(look, "true", COUNT_LIMIT);
 }
 
 /* blocks a step whose rows cannot leave the default; why follows "and" */
@@ -288,9 +288,9 @@ block_move(const PmLook *look, PlanStep *step, int sqlerrcode, const char *why)
 							 why);
 }
 
-/* what keeps any row from leaving the default, or NULL */
-static char *
-find_obstacle(const PmLook *look, int *sqlerrcode)
+/* pm_catalog_default_obstacle says what keeps any row in the default, or NULL. */
+char *
+pm_catalog_default_obstacle(const PmLook *look, int *sqlerrcode)
 {
 	List	   *names;
 
@@ -344,10 +344,10 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 	all = first->bound;
 	all.upper = last->bound.upper;
 	all.upper_raw = last->bound.upper_raw;
-	if (count_default_rows(look, pm_catalog_key_test(look->set, &all), 1) == 0)
+	if (pm_catalog_count_default(look, pm_catalog_key_test(look->set, &all), 1) == 0)
 		return;
 
-	obstacle = find_obstacle(look, &sqlerrcode);
+	obstacle = pm_catalog_default_obstacle(look, &sqlerrcode);
 	foreach(lc, plan->steps)
 	{
 		PlanStep   *step = lfirst(lc);
@@ -355,7 +355,7 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 		if (step->kind != STEP_CREATE)
 			continue;
 		step->is_hot = true;
-		step->move_rows = count_default_rows(look, pm_catalog_key_test(look->set, &step->bound),
+		step->move_rows = pm_catalog_count_default(look, pm_catalog_key_test(look->set, &step->bound),
 											 Max(COUNT_LIMIT, pm_move_rows + (int64) 1));
 		if (step->move_rows == 0 || step->blocked)
 			continue;

@@ -79,15 +79,20 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	'function config_cleanup(p_parent_table text) -> void v',
 	'function create_future_partitions(p_parent_table text, p_count integer) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
 	'function create_parent(p_parent_table text, p_control text, p_interval text, p_type text DEFAULT ''range''::text, p_epoch text DEFAULT ''none''::text, p_premake integer DEFAULT 4, p_start_partition text DEFAULT NULL::text, p_default_table boolean DEFAULT true, p_automatic_maintenance text DEFAULT ''on''::text, p_constraint_cols text[] DEFAULT NULL::text[], p_template_table text DEFAULT NULL::text, p_jobmon boolean DEFAULT true, p_date_trunc_interval text DEFAULT NULL::text, p_control_not_null boolean DEFAULT true, p_time_encoder text DEFAULT NULL::text, p_time_decoder text DEFAULT NULL::text, p_offset_id bigint DEFAULT 0, p_retention text DEFAULT NULL::text, p_time_zone text DEFAULT NULL::text, p_name_format text DEFAULT NULL::text, p_retention_keep_table boolean DEFAULT true, p_inherit_privileges boolean DEFAULT false) -> boolean v',
+	'function drop_default(p_parent_table text) -> bigint v',
 	'function drop_old_partitions(p_parent_table text DEFAULT NULL::text, p_retention text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
 	'function drop_old_partitions(p_parent_table text, p_months integer, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
+	'function hold_partition(p_parent_table text, p_from text, p_to text, p_reason text) -> bigint v',
+	'function list_holds(p_parent_table text DEFAULT NULL::text) -> TABLE(hold bigint, parent_table regclass, lower text, upper text, reason text, held_by text, held_at timestamp with time zone, partitions regclass[]) s',
 	'function list_partitions(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, partition_name regclass, range text, lower_time timestamp with time zone, upper_time timestamp with time zone, lower_id bigint, upper_id bigint, is_default boolean, state text, row_estimate bigint, bytes bigint, last_analyze timestamp with time zone, last_vacuum timestamp with time zone) s',
 	'function maintenance_plan(p_parent_table text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, lock text, row_estimate bigint, bytes bigint, sql text) v',
 	'function part_config_changed() -> trigger v',
 	'function part_config_check() -> trigger v',
 	'function part_config_forget() -> event_trigger v definer',
 	'function partition_gap_fill(p_parent_table text) -> integer v',
-	'function partition_health_summary(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, status text, partitions bigint, row_estimate bigint, bytes bigint, oldest text, newest text, partitions_ahead integer, time_ahead interval, pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint, last_run timestamp with time zone, last_error text, last_sqlstate text, last_error_at timestamp with time zone, next_run timestamp with time zone, problems text[]) s',
+	'function partition_health_summary(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, status text, partitions bigint, row_estimate bigint, bytes bigint, oldest text, newest text, partitions_ahead integer, time_ahead interval, pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint, last_run timestamp with time zone, last_error text, last_sqlstate text, last_error_at timestamp with time zone, next_run timestamp with time zone, problems text[], notes text[]) s',
+	'function reattach_partition(p_partition text) -> void v',
+	'function release_hold(p_hold bigint) -> void v',
 	'function resume_maintenance(p_parent_table text DEFAULT NULL::text) -> bigint v',
 	'function run_maintenance(p_parent_table text DEFAULT NULL::text, p_analyze boolean DEFAULT false, p_jobmon boolean DEFAULT true) -> void v',
 	'function run_partition_maintenance(p_parent_table text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
@@ -100,9 +105,9 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	], 'functions, with table arguments as text');
 -- each of them as regclass too, alike but for the default of that argument
 SELECT set_eq($$SELECT proname::text, count(*) FROM signatures WHERE is_regclass AND proname <> 'regclass_eq_text' GROUP BY proname$$,
-	$$SELECT proname::text, count(*) FROM signatures WHERE text ~ '\(p_(parent|child)_table text' GROUP BY proname$$,
+	$$SELECT proname::text, count(*) FROM signatures WHERE text ~ '\(p_(parent_table|child_table|partition) text' GROUP BY proname$$,
 	'each function exists with table arguments as regclass, too');
-SELECT is_empty($$SELECT t.text FROM signatures t WHERE is_regclass IS FALSE AND text ~ '\(p_(parent|child)_table text' AND NOT EXISTS (
+SELECT is_empty($$SELECT t.text FROM signatures t WHERE is_regclass IS FALSE AND text ~ '\(p_(parent_table|child_table|partition) text' AND NOT EXISTS (
 	SELECT FROM signatures r WHERE r.is_regclass AND r.proname = t.proname AND r.text IN (
 		regexp_replace(t.text, '(\(p_\w+) text( DEFAULT NULL::text)?', '\1 regclass'),
 		t.text))$$, 'and with the same other arguments, results and volatility');

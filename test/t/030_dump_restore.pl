@@ -43,7 +43,23 @@ UPDATE "Part Man".part_config SET retention = '3 days', retention_keep_table = f
 CREATE TABLE ids (id bigint PRIMARY KEY) PARTITION BY RANGE (id);
 SELECT "Part Man".create_parent('ids', 'id', '100', p_retention => '200', p_retention_keep_table => false);
 INSERT INTO ids SELECT generate_series(1, 1000);
+CREATE TABLE marked (id bigint PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT "Part Man".create_parent('marked', 'id', '100', p_retention => '300', p_retention_keep_table => false,
+	p_default_table => false, p_start_partition => '0');
+SELECT "Part Man".create_future_partitions('marked', 10);
+INSERT INTO marked SELECT generate_series(1, 1000);
+UPDATE "Part Man".part_config SET retention_grace = '1 year', retention_schema = 'My.S' WHERE parent_table = 'marked'::regclass;
+SELECT "Part Man".hold_partition('marked', NULL, NULL, 'released');
+SELECT "Part Man".hold_partition('marked', '210', '220', 'case "4711"');
+SELECT "Part Man".release_hold(1);
+SELECT "Part Man".run_maintenance('marked');
 SQL
+my $marks = q{SELECT to_jsonb(d) FROM "Part Man".part_detached d ORDER BY lower_raw};
+my $holds = q{SELECT to_jsonb(h) FROM "Part Man".part_hold h ORDER BY id};
+my $marked = $old->safe_psql('postgres', $marks);
+my $held = $old->safe_psql('postgres', $holds);
+like($marked, qr/"partition": "\\"My.S\\".marked_p0"/, 'the original has detached partitions');
+like($held, qr/^\{"id": 2, .*4711.*\}$/, 'and a hold');
 my $wanted = $old->safe_psql('postgres', $config);
 my $before = $old->safe_psql('postgres', $tables);
 like($wanted, qr/"retention": "3 days"/, 'the original has a retention');
@@ -100,13 +116,18 @@ is($new->safe_psql('copy', $tables), $before, 'the tables are those of the origi
 is( $new->safe_psql('copy', qq{SELECT to_jsonb(c) FROM "Part Man".part_config c
 		WHERE parent_table <> 'awake'::regclass ORDER BY parent_table::text COLLATE "C"}),
 	$wanted, 'so is the configuration');
+is($new->safe_psql('copy', $marks), $marked, 'the marks name the tables of the copy');
+is($new->safe_psql('copy', $holds), $held, 'the hold is there');
+is( $new->safe_psql('copy', q{SELECT partitions FROM "Part Man".list_holds('marked')}),
+	'{marked_p200}', 'and keeps the partition of the copy');
+is($new->safe_psql('copy', q{SELECT "Part Man".hold_partition('marked', '0', '50', 'new')}), '3', 'the numbers of holds go on');
 is($new->safe_psql('copy', qq{SELECT count(*) FROM $weird}), '10', 'and the rows are there');
 
 # ---------- until somebody says so ----------
 
 is( $new->safe_psql('copy', q{SELECT parent_table, status FROM "Part Man".partition_health_summary()
 		WHERE status = 'RESTORED' ORDER BY parent_table::text COLLATE "C"}),
-	qq{"My.S"."we""ird.Näme"|RESTORED\nids|RESTORED}, 'health says RESTORED');
+	qq{"My.S"."we""ird.Näme"|RESTORED\nids|RESTORED\nmarked|RESTORED}, 'health says RESTORED');
 $new->safe_psql('copy', 'SELECT "Part Man".run_maintenance()');
 $new->safe_psql('copy', 'CALL "Part Man".run_maintenance_proc()');
 is($new->safe_psql('copy', $tables), $before, 'run_maintenance() without a name leaves them alone');
@@ -129,11 +150,16 @@ ok( $new->poll_query_until('copy', q{SELECT count(*) > 0 AND NOT bool_or(lower_i
 	'it is maintained: old ids are dropped');
 is( $new->safe_psql('copy', q{SELECT status FROM "Part Man".partition_health_summary('"My.S"."we""ird.Näme"')}),
 	'RESTORED', 'the other is still left alone');
-is($new->safe_psql('copy', 'SELECT "Part Man".resume_maintenance()'), '1', 'resume_maintenance of all');
+is($new->safe_psql('copy', 'SELECT "Part Man".resume_maintenance()'), '2', 'resume_maintenance of all');
 ok( $new->poll_query_until('copy', qq{SELECT count(*) FILTER (WHERE state = 'expired') = 0
 		AND count(*) FILTER (WHERE state = 'future') = 5 FROM "Part Man".list_partitions('$weird'::regclass)}),
 	'it is maintained: retention and premake of the original');
 is($new->safe_psql('copy', 'SELECT count(*) FROM "Part Man".maintenance_plan()'), '0', 'nothing is left to do');
+
+# what was detached can be taken back, and what is held stays
+is( $new->safe_psql('copy', q{SELECT "Part Man".reattach_partition('"My.S".marked_p0');
+		SELECT string_agg(partition_name || ' ' || state, ', ') FROM "Part Man".list_partitions('marked') WHERE upper_id <= 300}),
+	qq{\nmarked_p0 expired, marked_p200 expired, "My.S".marked_p100 detached}, 'the marks know the bounds');
 
 # a partition of the restored set goes on from the original's grid and names
 is( $new->safe_psql('copy', qq{SELECT count(*) FROM "Part Man".list_partitions('$weird'::regclass)

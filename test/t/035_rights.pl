@@ -45,6 +45,7 @@ SET ROLE alice;
 CREATE TABLE ev (at timestamptz NOT NULL, secret text) PARTITION BY RANGE (at);
 SELECT partman.create_parent('ev', 'at', '1 day', p_premake => 2, p_start_partition => (now() - interval '10 days')::text);
 CREATE TABLE other (at timestamptz NOT NULL) PARTITION BY RANGE (at);
+SELECT partman.hold_partition('ev', '2000-01-01', '2000-01-02', 'alice''s case');
 RESET ROLE;
 UPDATE partman.part_state SET last_error = 'alice''s secret', last_sqlstate = '22012', last_error_at = now();
 SQL
@@ -65,6 +66,11 @@ my %calls = (
 	drop_old_partitions => [ "'public.ev', '1 day'", '42501' ],
 	analyze_partitions => [ "'public.ev'", '42501' ],
 	list_partitions => [ "'public.ev'", '42501' ],
+	hold_partition => [ "'public.ev', NULL, NULL, 'x'", '42501' ],
+	release_hold => [ '1', '42501' ],
+	list_holds => [ "'public.ev'", '42501' ],
+	reattach_partition => [ "'public.ev_default'", '42501' ],
+	drop_default => [ "'public.ev'", '42501' ],
 	partition_health_summary => [ "'public.ev'", '42501' ],
 	show_partitions => [ "'public.ev'", '42501' ],
 	show_partition_info => [ "'public.ev_default'", '42501' ],
@@ -80,6 +86,7 @@ my %calls = (
 my $state = q{
 	SELECT (SELECT string_agg(to_jsonb(c)::text, E'\n' ORDER BY parent_table::text) FROM partman.part_config c),
 		(SELECT string_agg(to_jsonb(s)::text, E'\n' ORDER BY parent_table::text) FROM partman.part_state s),
+		(SELECT string_agg(to_jsonb(h)::text, E'\n' ORDER BY id) FROM partman.part_hold h),
 		(SELECT string_agg(i.inhrelid::regclass::text, ',' ORDER BY inhrelid) FROM pg_inherits i)};
 my $before = $node->safe_psql('postgres', $state);
 
@@ -103,6 +110,7 @@ foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenan
 	'SELECT * FROM partman.drop_old_partitions()', "SELECT * FROM partman.drop_old_partitions(p_retention => '1 day')",
 	'SELECT * FROM partman.list_partitions()', 'SELECT * FROM partman.partition_health_summary()',
 	'SELECT * FROM partman.partition_metadata', 'SELECT nullif(partman.resume_maintenance(), 0)',
+	'SELECT * FROM partman.list_holds()', 'SELECT * FROM partman.part_hold', 'SELECT * FROM partman.part_detached',
 	'SELECT * FROM partman.part_config', 'SELECT * FROM partman.part_state', 'SELECT * FROM partman.part_log',
 	'COPY partman.part_config TO STDOUT', 'COPY partman.part_log TO STDOUT',
 	"UPDATE partman.part_config SET retention = '1 second', retention_keep_table = false RETURNING *",
@@ -113,6 +121,7 @@ foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenan
 foreach my $sql ('DELETE FROM partman.part_config', 'TRUNCATE partman.part_config',
 	"INSERT INTO partman.part_config (parent_table, control, partition_interval) VALUES ('other', 'at', '1 day')",
 	"UPDATE partman.part_config SET parent_table = 'other'", "UPDATE partman.part_config SET control = 'x'",
+	'DELETE FROM partman.part_hold', 'UPDATE partman.part_detached SET drop_after = now()',
 	'UPDATE partman.part_state SET failures = 9', 'DELETE FROM partman.part_state', 'DELETE FROM partman.part_log',
 	'SELECT 1 FROM partman.part_state FOR UPDATE', 'SELECT 1 FROM partman.part_log FOR SHARE',
 	'SELECT last_error FROM partman.part_state FOR KEY SHARE',
@@ -121,7 +130,7 @@ foreach my $sql ('DELETE FROM partman.part_config', 'TRUNCATE partman.part_confi
 	is(as_role('mallory', $sql), '42501', "mallory may not: $sql");
 	is(as_role('alice', $sql), '42501', "nor alice: $sql");
 }
-foreach my $table ('part_config', 'part_state', 'part_log')
+foreach my $table ('part_config', 'part_state', 'part_log', 'part_detached', 'part_hold')
 {
 	foreach my $mode ('ROW SHARE', 'ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE', 'SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE')
 	{
