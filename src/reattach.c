@@ -80,7 +80,7 @@ check_wanted(const PmLook *look, const PmMark *mark, TimestampTz now)
 	char	   *reason;
 
 	pm_find_point(look, &order, &point);
-	mark->partition->bytes = pm_catalog_bytes(mark->partition->oid);
+	mark->partition->bytes = pm_size_bytes(mark->partition->oid);
 	reason = pm_plan_retires_again(look->set, look->partitions, &point, mark->partition);
 	if (reason)
 		ereport(ERROR,
