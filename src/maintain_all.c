@@ -63,7 +63,7 @@ plan_ahead(const PmLook *look, const PmOrder *order)
 	PlanPoint	point;
 
 	if (look->set->problem || look->set->key.axis == AXIS_ID ||
-		look->set->has_backfill || order->retention)
+		look->set->has_backfill || order->retention || order->upkeep)
 		return NULL;
 	pm_find_point(look, order, &point);
 	return pm_plan(look->set, look->partitions, &point);

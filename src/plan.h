@@ -41,6 +41,9 @@ extern const PmHold *pm_plan_hold(const PartSet *set, const PartBound *bound);
 extern void pm_plan_reattach(PlanWork *work, List *partitions);
 extern void pm_plan_detached(PlanWork *work);
 
+/* plan_upkeep.c */
+extern void pm_plan_upkeep(PlanWork *work, List *partitions);
+
 /* plan_create.c */
 extern void pm_plan_creation(PlanWork *work, List *partitions);
 
