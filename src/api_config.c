@@ -282,6 +282,11 @@ check_cold_tablespace(const PartSet *set)
 {
 	Oid			tablespace = get_tablespace_oid(set->cold_tablespace, false);
 
+	if (tablespace == GLOBALTABLESPACE_OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("only shared relations can be placed in tablespace \"%s\"",
+						set->cold_tablespace)));
 	if (tablespace != MyDatabaseTableSpace &&
 		!pm_has_privilege(TableSpaceRelationId, tablespace, set->owner, ACL_CREATE))
 		ereport(ERROR,

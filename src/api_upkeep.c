@@ -186,13 +186,34 @@ search_path_text(void)
 	return buf.len ? buf.data : pstrdup("pg_catalog");
 }
 
+/* a definition that is being read, for pm_attempt */
+typedef struct Definition
+{
+	const char *text;
+	Node	   *statement;
+} Definition;
+
+static void
+call_parse(void *arg)
+{
+	Definition *definition = arg;
+
+	definition->statement = pm_job_parse(definition->text);
+}
+
 /* check_definition raises an error for what is not an index of this table. */
 static void
-check_definition(Oid parent, const char *definition)
+check_definition(Oid parent, const char *text)
 {
-	IndexStmt  *statement = (IndexStmt *) pm_job_parse(definition);
+	Definition	definition = {.text = text};
+	ErrorData  *edata = pm_attempt(call_parse, &definition);
+	IndexStmt  *statement = (IndexStmt *) definition.statement;
 	Oid			relation;
 
+	if (edata != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("p_definition cannot be read: %s", edata->message)));
 	if (statement == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -217,6 +238,11 @@ add_job(FunctionCallInfo fcinfo, bool is_index, bool is_queued)
 	PmJob		job = {.is_index = is_index, .is_queued = is_queued};
 
 	job.parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	if (is_queued && !pm_is_preloaded)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("there is no worker for queued jobs"),
+				 errhint("Add partmgr to shared_preload_libraries, or use the procedure.")));
 	if (is_index)
 	{
 		pm_arg_not_null(fcinfo, 1, "p_definition");
@@ -233,11 +259,6 @@ queue(FunctionCallInfo fcinfo, bool is_index)
 	int64		id;
 
 	pm_api_require();
-	if (!pm_is_preloaded)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("there is no worker for queued jobs"),
-				 errhint("Add partmgr to shared_preload_libraries, or use the procedure.")));
 	id = add_job(fcinfo, is_index, true);
 	pm_worker_wake();
 	PG_RETURN_INT64(id);

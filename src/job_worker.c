@@ -92,6 +92,14 @@ take_step(void *arg)
 	MemoryContextSwitchTo(job->context);
 }
 
+/* what a failure says; "could not create unique index" is of no use without why */
+static char *
+message_of(const ErrorData *problem)
+{
+	return problem->detail ? psprintf("%s: %s", problem->message, problem->detail) :
+		pstrdup(problem->message);
+}
+
 static void
 note_job(void *arg)
 {
@@ -103,7 +111,7 @@ note_job(void *arg)
 		pm_job_waits(end->job, psprintf("waits: %s", problem->message));
 	else
 		pm_job_end(end->job, end->state, problem ? problem->sqlerrcode : 0,
-				   problem ? problem->message : NULL);
+				   problem ? message_of(problem) : NULL);
 	pm_transaction_end();
 	MemoryContextSwitchTo(end->job->context);
 }
