@@ -342,11 +342,26 @@ fill_gap(PmJob *job, const Gap *gap)
 				(void) create_alone(job, gap->table, definition_below(gap->parent_index), NULL);
 			break;
 		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot create an index on foreign table %s",
-							pm_qualified_name(gap->table))));
+			elog(ERROR, "relation %u has kind \"%c\"", gap->table, gap->relkind);
 	}
+}
+
+/*
+ * check_foreign raises an error if there is a foreign table: the index would
+ * never be complete.
+ */
+static void
+check_foreign(const PmJob *job)
+{
+	List	   *names = pm_catalog_strings(TREE "SELECT format('%I.%I', n.nspname, c.relname)"
+										   " FROM tree t JOIN pg_class c ON c.oid = t.relid"
+										   " JOIN pg_namespace n ON n.oid = c.relnamespace"
+										   " WHERE c.relkind = 'f' ORDER BY 1", job->parent);
+
+	if (names != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot create an index on foreign table %s", (char *) linitial(names))));
 }
 
 static void
@@ -355,6 +370,7 @@ index_step(PmJob *job)
 	Gap			gap;
 
 	job->current = InvalidOid;
+	check_foreign(job);
 	if (!OidIsValid(job->index))
 		job->index = pm_job_earlier_index(job);
 	if (!OidIsValid(job->index))

@@ -132,11 +132,13 @@ job_state($id, 'done', 'it goes on after its worker was ended');
 $node->safe_psql('postgres', 'CREATE DATABASE gone');
 $node->safe_psql('gone', 'CREATE EXTENSION partmgr; GRANT ALL ON SCHEMA public TO app');
 make_ids('gone');
-my $here = $node->background_psql('gone');
-$here->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM pg_class');
-$node->safe_psql('gone', q{SELECT queue_reindex_partitions('ev')});
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'partmgr: reindexing%' AND datname = 'gone'}), 'a job in a database');
-$here->quit;
+$node->safe_psql('gone', <<'SQL');
+CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(600); RETURN $1; END $$;
+SELECT queue_create_index_concurrently('ev', 'CREATE INDEX ON ev (slow(v))');
+SQL
+ok( $node->poll_query_until('postgres',
+		q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'partmgr: creating an index%' AND datname = 'gone' AND wait_event = 'PgSleep'}),
+	'a job in a database');
 $node->safe_psql('postgres', 'DROP DATABASE gone');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_database WHERE datname = 'gone'}), '0', 'which can be dropped');
 
