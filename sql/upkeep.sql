@@ -108,6 +108,7 @@ SET ROLE regress_upkeep_owner;
 UPDATE part_config SET cold_tablespace = 'pg_global' WHERE parent_table = 'sub';
 -- tables of another owner are left alone
 SELECT count(*) FROM maintenance_plan('sub', '2024-01-01') WHERE step <> 'create';
+SELECT partition_name, message FROM vacuum_partitions('sub') WHERE partition_name LIKE '%sub\_2020%';
 
 SET ROLE regress_upkeep_other;
 SELECT * FROM vacuum_partitions('sub');

@@ -288,6 +288,7 @@ typedef struct Waiting
 	bool		is_index;
 	BackgroundWorkerHandle *handle;
 	int			told;			/* tables that the user has been told of */
+	bool		told_wait;		/* and that a table is locked */
 	MemoryContext context;		/* of one look */
 } Waiting;
 
@@ -304,7 +305,10 @@ check_may_commit(FunctionCallInfo fcinfo, const char *name)
 				 errhint("CALL it on its own, or use queue_%s().", name)));
 }
 
-/* tell raises a NOTICE for each table that was finished since the last look. */
+/*
+ * tell raises a NOTICE for each table that was finished since the last look, and
+ * one if the job waits for a lock.
+ */
 static void
 tell(Waiting *waiting, const PmJobStatus *status)
 {
@@ -312,6 +316,9 @@ tell(Waiting *waiting, const PmJobStatus *status)
 		ereport(NOTICE,
 				(errmsg(waiting->is_index ? "index of %s is there" : "%s is reindexed",
 						pm_qualified_name(list_nth_oid(status->finished, waiting->told)))));
+	if (status->message != NULL && !waiting->told_wait && strcmp(status->state, "running") == 0)
+		ereport(NOTICE, (errmsg("%s", status->message)));
+	waiting->told_wait = status->message != NULL;
 }
 
 static bool

@@ -19,6 +19,9 @@
 
 #include <signal.h>
 
+#include "access/htup_details.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
 #include "job.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -26,9 +29,10 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
-#include "utils/guc.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "worker.h"
 
 #include "compat.h"
@@ -240,6 +244,23 @@ typedef struct VacuumCall
 	char	   *sql;
 } VacuumCall;
 
+/* VACUUM would leave out the table of somebody else with a mere WARNING. */
+static void
+check_vacuum(Oid table, Oid userid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", table)));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	if (!has_privs_of_role(userid, owner))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(table));
+}
+
 static void
 prepare_vacuum(void *arg)
 {
@@ -248,10 +269,7 @@ prepare_vacuum(void *arg)
 
 	CHECK_FOR_INTERRUPTS();
 	pm_transaction_begin("partmgr: looking at a partition");
-	if (get_rel_name(table) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", table)));
+	check_vacuum(table, call->vacuum->owner);
 	call->item->bytes_before = pm_catalog_bytes(table);
 	call->sql = MemoryContextStrdup(call->context, pm_ddl_vacuum(table, call->vacuum->full));
 	pm_transaction_end();
