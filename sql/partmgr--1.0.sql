@@ -57,6 +57,16 @@ CREATE TABLE part_config (
 	abort_after_wait text NOT NULL DEFAULT 'none'
 		CONSTRAINT part_config_abort_after_wait_check CHECK (abort_after_wait IN ('none', 'blockers')),
 	maintenance_window text,
+	analyze_parent boolean NOT NULL DEFAULT true,
+	cold_after text,
+	cold_vacuum boolean NOT NULL DEFAULT true,
+	cold_reindex boolean NOT NULL DEFAULT false,
+	cold_tablespace text
+		CONSTRAINT part_config_cold_tablespace_check CHECK (cold_tablespace <> ''),
+	cold_storage text
+		CONSTRAINT part_config_cold_storage_check CHECK (cold_storage <> ''),
+	cold_cluster text
+		CONSTRAINT part_config_cold_cluster_check CHECK (cold_cluster <> ''),
 	CONSTRAINT part_config_grace_drops_check
 		CHECK (retention_grace IS NULL OR NOT retention_keep_table),
 	CONSTRAINT part_config_archive_drops_check
@@ -92,6 +102,13 @@ COMMENT ON COLUMN part_config.detach_before_drop IS 'true: SQL calls detach befo
 COMMENT ON COLUMN part_config.archive_function IS 'called before a detached partition is dropped: function(parent regclass, partition regclass, lower text, upper text) returning drop, keep or retry';
 COMMENT ON COLUMN part_config.abort_after_wait IS 'what the worker does when a lock is not to be had: none (come back later), or blockers (cancel them)';
 COMMENT ON COLUMN part_config.maintenance_window IS 'when the worker retires partitions and cares for cold ones, in the set''s time zone, for example Sat,Sun 22:00-04:00; null: at any time';
+COMMENT ON COLUMN part_config.analyze_parent IS 'true: the worker analyzes the parent after partitions came or went, once a day at most';
+COMMENT ON COLUMN part_config.cold_after IS 'partitions whose upper bound is older than this (an interval, or a number of ids) are cold, and cared for; null: never';
+COMMENT ON COLUMN part_config.cold_vacuum IS 'true: cold partitions are vacuumed and frozen';
+COMMENT ON COLUMN part_config.cold_reindex IS 'true: the indexes of cold partitions are built anew, concurrently';
+COMMENT ON COLUMN part_config.cold_tablespace IS 'cold partitions and their indexes are moved to this tablespace';
+COMMENT ON COLUMN part_config.cold_storage IS 'storage parameters that cold partitions get, for example fillfactor=100, autovacuum_enabled=false';
+COMMENT ON COLUMN part_config.cold_cluster IS 'cold partitions are rewritten in the order of this index of the parent';
 
 -- Lets people write WHERE parent_table = 'public.events', as scripts written for
 -- pg_partman do; PostgreSQL itself would read that literal as an OID.  In
@@ -238,7 +255,79 @@ COMMENT ON COLUMN part_hold.reason IS 'why';
 COMMENT ON COLUMN part_hold.held_by IS 'the role that called hold_partition()';
 COMMENT ON COLUMN part_hold.held_at IS 'when';
 
+-- what upkeep has done; a parent that was analyzed has a row, too
+CREATE TABLE part_upkeep (
+	partition regclass NOT NULL,
+	task text NOT NULL,
+	parent_table regclass NOT NULL,
+	done_at timestamptz NOT NULL,
+	-- with what it was done; it is done again when that is another one
+	detail text NOT NULL,
+	bytes_before bigint,
+	bytes_after bigint,
+	PRIMARY KEY (partition, task)
+);
+CREATE INDEX part_upkeep_parent_table_idx ON part_upkeep (parent_table);
+
+COMMENT ON TABLE part_upkeep IS 'what was done to partitions that are no longer written';
+COMMENT ON COLUMN part_upkeep.partition IS 'the partition, a table below it, or the parent';
+COMMENT ON COLUMN part_upkeep.task IS 'analyze (of the parent), storage, tablespace, cluster, reindex or vacuum';
+COMMENT ON COLUMN part_upkeep.parent_table IS 'the set';
+COMMENT ON COLUMN part_upkeep.done_at IS 'when, the last time';
+COMMENT ON COLUMN part_upkeep.detail IS 'with what: the tablespace, the parameters, the index, the file that was vacuumed';
+COMMENT ON COLUMN part_upkeep.bytes_before IS 'size with indexes before';
+COMMENT ON COLUMN part_upkeep.bytes_after IS 'and after';
+
+-- work that somebody has asked for, and that a worker does at top level
+CREATE TABLE part_job (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	parent_table regclass NOT NULL,
+	kind text NOT NULL CONSTRAINT part_job_kind_check CHECK (kind IN ('reindex', 'create index')),
+	definition text,
+	-- where names in the definition are looked up
+	search_path text,
+	-- true: the upkeep worker does it; false: a worker that its CALL has started
+	is_queued boolean NOT NULL,
+	state text NOT NULL DEFAULT 'queued'
+		CONSTRAINT part_job_state_check CHECK (state IN ('queued', 'running', 'done', 'failed', 'cancelled')),
+	asked_by text NOT NULL,
+	asked_at timestamptz NOT NULL,
+	started_at timestamptz,
+	finished_at timestamptz,
+	total int,
+	done int NOT NULL DEFAULT 0,
+	-- tables that are done, and the index of the parent
+	finished oid[] NOT NULL DEFAULT '{}',
+	index_oid oid,
+	worker_pid int,
+	sqlstate text,
+	message text
+);
+CREATE INDEX part_job_parent_table_idx ON part_job (parent_table);
+
+COMMENT ON TABLE part_job IS 'reindexing and new indexes that were asked for; the view part_jobs shows it';
+COMMENT ON COLUMN part_job.id IS 'what cancel_job() takes';
+COMMENT ON COLUMN part_job.parent_table IS 'the set';
+COMMENT ON COLUMN part_job.kind IS 'reindex or create index';
+COMMENT ON COLUMN part_job.definition IS 'CREATE INDEX, as it was asked for';
+COMMENT ON COLUMN part_job.search_path IS 'where names in the definition are looked up';
+COMMENT ON COLUMN part_job.is_queued IS 'true: for the upkeep worker; false: for the worker of a CALL';
+COMMENT ON COLUMN part_job.state IS 'queued, running, done, failed or cancelled';
+COMMENT ON COLUMN part_job.asked_by IS 'the role that asked for it';
+COMMENT ON COLUMN part_job.asked_at IS 'when';
+COMMENT ON COLUMN part_job.started_at IS 'when a worker began';
+COMMENT ON COLUMN part_job.finished_at IS 'when it ended';
+COMMENT ON COLUMN part_job.total IS 'tables that hold rows of the set';
+COMMENT ON COLUMN part_job.done IS 'of these, how many are done';
+COMMENT ON COLUMN part_job.finished IS 'the tables that this job has done';
+COMMENT ON COLUMN part_job.index_oid IS 'the index of the parent that is being completed';
+COMMENT ON COLUMN part_job.worker_pid IS 'the process that works on it';
+COMMENT ON COLUMN part_job.sqlstate IS 'SQLSTATE of a failure';
+COMMENT ON COLUMN part_job.message IS 'the failure, or what is waited for';
+
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_job ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_detached ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_hold ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_state ENABLE ROW LEVEL SECURITY;
@@ -263,15 +352,23 @@ CREATE POLICY read_own ON part_hold FOR SELECT
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
 		   OR pg_has_role('pg_monitor', 'USAGE'));
 
-REVOKE ALL ON part_config, part_state, part_log, part_detached, part_hold FROM PUBLIC;
-GRANT SELECT ON part_config, part_state, part_log, part_detached, part_hold TO PUBLIC;
+CREATE POLICY read_own ON part_upkeep FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+CREATE POLICY read_own ON part_job FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+
+REVOKE ALL ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job FROM PUBLIC;
+GRANT SELECT ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job TO PUBLIC;
 GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
 	retention_schema, retention_keep_index, retention_keep_table,
 	infinite_time_partitions, jobmon, inherit_privileges, ignore_default_data,
 	maintenance_order, retention_keep_publication, time_zone, name_format,
 	grid_origin, retention_partitions, retention_size, retention_keep_newest,
 	retention_grace, detach_before_drop, archive_function, abort_after_wait,
-	maintenance_window) ON part_config TO PUBLIC;
+	maintenance_window, analyze_parent, cold_after, cold_vacuum, cold_reindex,
+	cold_tablespace, cold_storage, cold_cluster) ON part_config TO PUBLIC;
 
 -- state and log are not dumped: a restored set is recognized by its absence
 SELECT pg_catalog.pg_extension_config_dump('part_config',
@@ -314,6 +411,14 @@ BEGIN
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = h.parent_table);
 		DELETE FROM @extschema@.part_detached d WHERE NOT EXISTS
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = d.parent_table);
+		DELETE FROM @extschema@.part_upkeep u WHERE NOT EXISTS
+			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = u.parent_table);
+		DELETE FROM @extschema@.part_job j WHERE NOT EXISTS
+			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = j.parent_table);
+	END IF;
+	IF EXISTS (SELECT FROM @extschema@.part_upkeep) THEN
+		DELETE FROM @extschema@.part_upkeep WHERE partition IN
+			(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table');
 	END IF;
 	IF EXISTS (SELECT FROM @extschema@.part_detached) THEN
 		DELETE FROM @extschema@.part_detached WHERE partition IN
@@ -547,6 +652,70 @@ CREATE FUNCTION drop_default(p_parent_table regclass)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'partmgr_drop_default' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION drop_default(regclass) IS 'give the rows of the default partition partitions of their own, and drop it; returns how many rows there were';
+
+--
+-- Upkeep
+--
+
+CREATE FUNCTION vacuum_partitions(p_parent_table text, p_full boolean DEFAULT false)
+	RETURNS TABLE (partition_name text, bytes_before bigint, bytes_after bigint, seconds double precision, message text)
+	AS 'MODULE_PATHNAME', 'partmgr_vacuum_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION vacuum_partitions(text, boolean) IS 'VACUUM (ANALYZE) each partition, in a worker process';
+CREATE FUNCTION vacuum_partitions(p_parent_table regclass, p_full boolean DEFAULT false)
+	RETURNS TABLE (partition_name text, bytes_before bigint, bytes_after bigint, seconds double precision, message text)
+	AS 'MODULE_PATHNAME', 'partmgr_vacuum_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION vacuum_partitions(regclass, boolean) IS 'VACUUM (ANALYZE) each partition, in a worker process';
+
+CREATE PROCEDURE reindex_partitions(p_parent_table text)
+	AS 'MODULE_PATHNAME', 'partmgr_reindex_partitions' LANGUAGE C;
+COMMENT ON PROCEDURE reindex_partitions(text) IS 'REINDEX TABLE CONCURRENTLY each partition, in a worker process';
+CREATE PROCEDURE reindex_partitions(p_parent_table regclass)
+	AS 'MODULE_PATHNAME', 'partmgr_reindex_partitions' LANGUAGE C;
+COMMENT ON PROCEDURE reindex_partitions(regclass) IS 'REINDEX TABLE CONCURRENTLY each partition, in a worker process';
+
+CREATE PROCEDURE create_index_concurrently(p_parent_table text, p_definition text)
+	AS 'MODULE_PATHNAME', 'partmgr_create_index_concurrently' LANGUAGE C;
+COMMENT ON PROCEDURE create_index_concurrently(text, text) IS 'create an index on all partitions without keeping writers out; a second call goes on where the first was interrupted';
+CREATE PROCEDURE create_index_concurrently(p_parent_table regclass, p_definition text)
+	AS 'MODULE_PATHNAME', 'partmgr_create_index_concurrently' LANGUAGE C;
+COMMENT ON PROCEDURE create_index_concurrently(regclass, text) IS 'create an index on all partitions without keeping writers out; a second call goes on where the first was interrupted';
+
+CREATE FUNCTION queue_reindex_partitions(p_parent_table text)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_queue_reindex_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION queue_reindex_partitions(text) IS 'have the upkeep worker do what reindex_partitions() does; returns the number of the job';
+CREATE FUNCTION queue_reindex_partitions(p_parent_table regclass)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_queue_reindex_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION queue_reindex_partitions(regclass) IS 'have the upkeep worker do what reindex_partitions() does; returns the number of the job';
+
+CREATE FUNCTION queue_create_index_concurrently(p_parent_table text, p_definition text)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_queue_create_index_concurrently' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION queue_create_index_concurrently(text, text) IS 'have the upkeep worker do what create_index_concurrently() does; returns the number of the job';
+CREATE FUNCTION queue_create_index_concurrently(p_parent_table regclass, p_definition text)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_queue_create_index_concurrently' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION queue_create_index_concurrently(regclass, text) IS 'have the upkeep worker do what create_index_concurrently() does; returns the number of the job';
+
+CREATE FUNCTION cancel_job(p_job bigint)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_cancel_job' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION cancel_job(bigint) IS 'take a job back, or interrupt it; false if it has ended already';
+
+-- its owner reads the table for all, hence the condition of the table's policy
+CREATE VIEW part_jobs WITH (security_barrier) AS
+	SELECT j.id, j.parent_table, j.kind, j.definition,
+		CASE WHEN j.state = 'running' AND NOT EXISTS
+			(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = j.worker_pid)
+			THEN CASE WHEN j.is_queued THEN 'queued' ELSE 'interrupted' END
+			ELSE j.state END AS state,
+		j.done, j.total, j.asked_by, j.asked_at, j.started_at, j.finished_at, j.sqlstate, j.message
+	FROM part_job j
+	WHERE pg_catalog.pg_has_role((SELECT relowner FROM pg_catalog.pg_class WHERE oid = j.parent_table), 'USAGE')
+		OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW part_jobs IS 'reindexing and new indexes that were asked for, and how far they are';
+GRANT SELECT ON part_jobs TO PUBLIC;
 
 --
 -- Look

@@ -16,9 +16,12 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
+#include "commands/tablespace.h"
 #include "commands/trigger.h"
 #include "create_parent.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -277,6 +280,71 @@ check_retention_schema(const PartSet *set, const char *schema)
 						schema, set->name)));
 }
 
+/* is a text column not null, and another one than before? */
+static bool
+is_new_text(const ConfigRow *old_row, const ConfigRow *row, const char *column)
+{
+	return row_text(row, column) != NULL &&
+		!same_text(row_text(old_row, column), row_text(row, column));
+}
+
+/* check_cold_tablespace refuses what the owner of the table may not use. */
+static void
+check_cold_tablespace(const PartSet *set)
+{
+	Oid			tablespace = get_tablespace_oid(set->cold_tablespace, false);
+
+	if (tablespace == GLOBALTABLESPACE_OID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("only shared relations can be placed in tablespace \"%s\"",
+						set->cold_tablespace)));
+	if (tablespace != MyDatabaseTableSpace &&
+		!pm_has_privilege(TableSpaceRelationId, tablespace, set->owner, ACL_CREATE))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the owner of table \"%s\" has no right to create in tablespace \"%s\"",
+						set->name, set->cold_tablespace)));
+}
+
+static void
+call_storage(void *arg)
+{
+	(void) pm_ddl_storage(arg);
+}
+
+/* check_cold_storage refuses what is no list of storage parameters. */
+static void
+check_cold_storage(const PartSet *set)
+{
+	ErrorData  *edata = pm_attempt(call_storage, set->cold_storage);
+
+	if (edata != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("configuration of table \"%s\" is not valid: cold_storage: %s",
+						set->name, edata->message),
+				 errhint("Write it as in ALTER TABLE ... SET (...), for example fillfactor=100, autovacuum_enabled=false.")));
+}
+
+/*
+ * check_cold refuses what upkeep could not do with cold partitions, as far as it
+ * is new: what was right once may have lost its sense, and upkeep then says so.
+ */
+static void
+check_cold(PartSet *set, const ConfigRow *old_row, const ConfigRow *row)
+{
+	set->cold_storage = row_text(row, "cold_storage");
+	set->cold_tablespace = row_text(row, "cold_tablespace");
+	set->cold_cluster = row_text(row, "cold_cluster");
+	if (is_new_text(old_row, row, "cold_storage"))
+		check_cold_storage(set);
+	if (is_new_text(old_row, row, "cold_tablespace"))
+		check_cold_tablespace(set);
+	if (is_new_text(old_row, row, "cold_cluster"))
+		(void) pm_ddl_cluster_index(set);
+}
+
 /* row_set makes a set of the relation that a row is about, with its key. */
 static PartSet *
 row_set(const ConfigRow *row)
@@ -355,6 +423,7 @@ read_config_text(const ConfigRow *row, PmConfigText *text)
 	text->origin = row_text(row, "grid_origin");
 	text->retention_size = row_text(row, "retention_size");
 	text->window = row_text(row, "maintenance_window");
+	text->cold_after = row_text(row, "cold_after");
 }
 
 /*
@@ -399,6 +468,8 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 	if (is_update && schema != NULL &&
 		!same_text(row_text(&old_row, "retention_schema"), schema))
 		check_retention_schema(set, schema);
+	if (is_update)
+		check_cold(set, &old_row, &row);
 	return PointerGetDatum(row.tuple);
 }
 

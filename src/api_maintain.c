@@ -210,7 +210,7 @@ partmgr_run_partition_maintenance(PG_FUNCTION_ARGS)
 	pm_api_require();
 	pm_arg_not_null(fcinfo, 1, "p_dry_run");
 	init_order(&order);
-	order.dry_run = PG_GETARG_BOOL(1);
+	order.dry_run = order.upkeep = PG_GETARG_BOOL(1);
 	return_outcomes(fcinfo, carry_out(optional_set(fcinfo), &order));
 	PG_RETURN_NULL();
 }
@@ -227,7 +227,7 @@ partmgr_maintenance_plan(PG_FUNCTION_ARGS)
 	pm_api_require();
 	pm_arg_not_null(fcinfo, 1, "p_at");
 	init_order(&order);
-	order.dry_run = true;
+	order.dry_run = order.upkeep = true;
 	order.now = PG_GETARG_TIMESTAMPTZ(1);
 	if (TIMESTAMP_NOT_FINITE(order.now))
 		ereport(ERROR,

@@ -70,6 +70,13 @@
 #define PM_ANALYZE_ONLY ""
 #endif
 
+/* Namespaces of storage parameters: 18 made them constant. */
+#if PG_VERSION_NUM >= 180000
+typedef const char *const PmOptionSpaces[];
+#else
+typedef char *PmOptionSpaces[];
+#endif
+
 /* The primary key of a table: 18 asks whether a deferrable one will do. */
 #if PG_VERSION_NUM >= 180000
 #define pm_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)

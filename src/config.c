@@ -120,14 +120,19 @@ table_of(char letter)
 			return "part_detached";
 		case 'h':
 			return "part_hold";
+		case 'u':
+			return "part_upkeep";
+		case 'j':
+			return "part_job";
 		default:
 			return "part_log";
 	}
 }
 
 /*
- * pm_config_sql replaces %c, %s, %l, %d and %h by the qualified names of
- * part_config, part_state, part_log, part_detached and part_hold.
+ * pm_config_sql replaces %c, %s, %l, %d, %h, %u and %j by the qualified names of
+ * part_config, part_state, part_log, part_detached, part_hold, part_upkeep and
+ * part_job.
  */
 char *
 pm_config_sql(const PmExtension *ext, const char *sql)
@@ -266,7 +271,7 @@ pm_config_insert(const PartSet *set, const char *const *columns,
 }
 
 /* the tables whose rows go with a set's row of part_config */
-static const char *const followers[] = {"%s", "%d", "%h"};
+static const char *const followers[] = {"%s", "%d", "%h", "%u", "%j"};
 
 /*
  * pm_config_delete forgets a set; false if there was none.  If it is to be

@@ -23,6 +23,7 @@ typedef struct PmConfigText
 	const char *backfill;
 	const char *retention_size;
 	const char *window;
+	const char *cold_after;
 } PmConfigText;
 
 extern char *pm_config_fill(PartSet *set, const PmConfigText *text);

@@ -58,6 +58,13 @@ typedef enum ConfigColumn
 	CFG_ARCHIVE_FUNCTION,
 	CFG_ABORT_AFTER_WAIT,
 	CFG_WINDOW,
+	CFG_ANALYZE_PARENT,
+	CFG_COLD_AFTER,
+	CFG_COLD_VACUUM,
+	CFG_COLD_REINDEX,
+	CFG_COLD_TABLESPACE,
+	CFG_COLD_STORAGE,
+	CFG_COLD_CLUSTER,
 	CFG_COLUMNS
 } ConfigColumn;
 
@@ -83,7 +90,14 @@ static const char *const column_names[] = {
 	[CFG_DETACH_BEFORE_DROP] = "detach_before_drop",
 	[CFG_ARCHIVE_FUNCTION] = "archive_function",
 	[CFG_ABORT_AFTER_WAIT] = "abort_after_wait",
-	[CFG_WINDOW] = "maintenance_window"
+	[CFG_WINDOW] = "maintenance_window",
+	[CFG_ANALYZE_PARENT] = "analyze_parent",
+	[CFG_COLD_AFTER] = "cold_after",
+	[CFG_COLD_VACUUM] = "cold_vacuum",
+	[CFG_COLD_REINDEX] = "cold_reindex",
+	[CFG_COLD_TABLESPACE] = "cold_tablespace",
+	[CFG_COLD_STORAGE] = "cold_storage",
+	[CFG_COLD_CLUSTER] = "cold_cluster"
 };
 
 StaticAssertDecl(lengthof(column_names) == CFG_COLUMNS,
@@ -205,6 +219,12 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	set->archive_function = text_of(row, CFG_ARCHIVE_FUNCTION);
 	set->cancel_blockers = strcmp(text_of(row, CFG_ABORT_AFTER_WAIT), "blockers") == 0;
 	set->retire = retire_of(set);
+	set->analyze_parent = bool_of(row, CFG_ANALYZE_PARENT);
+	set->cold_vacuum = bool_of(row, CFG_COLD_VACUUM);
+	set->cold_reindex = bool_of(row, CFG_COLD_REINDEX);
+	set->cold_tablespace = text_of(row, CFG_COLD_TABLESPACE);
+	set->cold_storage = text_of(row, CFG_COLD_STORAGE);
+	set->cold_cluster = text_of(row, CFG_COLD_CLUSTER);
 	text.interval = text_of(row, CFG_INTERVAL);
 	text.retention = text_of(row, CFG_RETENTION);
 	text.time_zone = text_of(row, CFG_TIME_ZONE);
@@ -212,6 +232,7 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	text.origin = text_of(row, CFG_ORIGIN);
 	text.retention_size = text_of(row, CFG_SIZE);
 	text.window = text_of(row, CFG_WINDOW);
+	text.cold_after = text_of(row, CFG_COLD_AFTER);
 	text.backfill = backfill;
 	set->problem = pm_config_fill(set, &text);
 	set->problem_code = ERRCODE_INVALID_PARAMETER_VALUE;

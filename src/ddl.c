@@ -290,8 +290,9 @@ pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
 			return settle_statements(look, step, NIL);
 		case STEP_DROP:
 			return drop_statements(step, NIL);
-		case STEP_ARCHIVE:
 		case STEP_UPKEEP:
+			return pm_ddl_upkeep_statements(look->set, step);
+		case STEP_ARCHIVE:
 			break;				/* not by statements of ours */
 	}
 	return NIL;
@@ -376,7 +377,7 @@ pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 		case STEP_ARCHIVE:
 			return pstrdup("SHARE on the partition");
 		case STEP_UPKEEP:
-			break;
+			return pm_ddl_upkeep_locks(step);
 	}
 	return NULL;
 }

@@ -14,6 +14,8 @@
 
 #include "partmgr.h"
 
+#include "nodes/nodes.h"
+
 #include "storage/lockdefs.h"
 
 /*
@@ -34,6 +36,7 @@ extern int	pm_move_rows;		/* rows a creation may move out of the default */
 extern int	pm_log_days;
 extern int	pm_detach_timeout;	/* ms */
 extern int	pm_drop_pause;		/* ms for each gigabyte dropped */
+extern double pm_vacuum_cost_delay; /* ms */
 
 /* ---------- failpoint.c ---------- */
 #ifdef PARTMGR_DEBUG
@@ -183,6 +186,10 @@ extern bool pm_hold_exists(Oid parent);
 extern Oid	pm_hold_find(int64 id);
 extern void pm_hold_delete(int64 id);
 
+/* ---------- upkeep.c ---------- */
+extern void pm_upkeep_read(PartSet *set, List *partitions);
+extern void pm_upkeep_check(const PartSet *set, PartPlan *plan);
+
 /* ---------- catalog.c ---------- */
 
 /* one set as it was found */
@@ -277,6 +284,14 @@ extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
 extern void pm_ddl_drop_default(const PmLook *look);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
+extern List *pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step);
+extern char *pm_ddl_upkeep_locks(const PlanStep *step);
+extern char *pm_ddl_storage(const char *text);
+extern Oid	pm_ddl_cluster_index(const PartSet *set);
+extern char *pm_ddl_vacuum(Oid table, bool full);
+extern char *pm_ddl_reindex(Oid table);
+extern char *pm_ddl_drop_index(Oid index);
+extern char *pm_ddl_attach_index(Oid parent_index, Oid index);
 extern char *pm_ddl_detach_concurrently(const PartSet *set,
 										const Partition *partition);
 
@@ -285,10 +300,13 @@ extern char *pm_ddl_detach_concurrently(const PartSet *set,
 /* a statement that must not be in a transaction block */
 typedef struct PmTopLevel
 {
-	const char *sql;			/* one utility statement, names qualified */
+	const char *sql;			/* utility statements, names qualified; each
+								 * has a transaction, or several, of its own */
+	Node	   *node;			/* what to run in place of sql, which describes it */
 	Oid			userid;			/* as whom */
 	int			lock_timeout;	/* ms, for each of its waits; 0: none */
 	int			relation_timeout;	/* ms, for each wait for a table; 0: as above */
+	double		cost_delay;		/* ms, the vacuum_cost_delay */
 	const char *activity;		/* for pg_stat_activity */
 } PmTopLevel;
 
@@ -302,6 +320,7 @@ typedef struct PmOrder
 	TimestampTz now;
 	bool		create;
 	bool		retire;
+	bool		upkeep;			/* show it: only the upkeep lane can do it */
 	bool		fill_gaps;
 	bool		analyze;
 	bool		dry_run;

@@ -63,7 +63,7 @@ plan_ahead(const PmLook *look, const PmOrder *order)
 	PlanPoint	point;
 
 	if (look->set->problem || look->set->key.axis == AXIS_ID ||
-		look->set->has_backfill || order->retention ||
+		look->set->has_backfill || order->retention || order->upkeep ||
 		(order->list_held && look->set->has_holds))
 		return NULL;
 	pm_find_point(look, order, &point);

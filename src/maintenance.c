@@ -40,8 +40,7 @@ pm_step_name(const PlanStep *step)
 		[STEP_REATTACH] = "reattach",
 		[STEP_SETTLE] = "settle",
 		[STEP_ARCHIVE] = "archive",
-		[STEP_DROP] = "drop",
-		[STEP_UPKEEP] = "upkeep"
+		[STEP_DROP] = "drop"
 	};
 	static const char *const retire[] = {
 		[RETIRE_KEEP] = "detach",
@@ -50,6 +49,8 @@ pm_step_name(const PlanStep *step)
 		[RETIRE_LATER] = "detach"
 	};
 
+	if (step->kind == STEP_UPKEEP)
+		return pm_task_name(step->task);
 	return step->kind == STEP_RETIRE ? retire[step->retire] : names[step->kind];
 }
 
@@ -128,6 +129,7 @@ pm_find_point(const PmLook *look, const PmOrder *order, PlanPoint *point)
 	point->fill_gaps = order->fill_gaps;
 	point->create = order->create;
 	point->retire = order->retire;
+	point->upkeep = order->upkeep;
 }
 
 /*
@@ -143,6 +145,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	PartPlan   *plan;
 
 	*tmpl = NULL;
+	if (order->upkeep)
+		pm_upkeep_read(set, look->partitions);
 	pm_find_point(look, order, &point);
 	plan = pm_plan(set, look->partitions, &point);
 	if (plan->steps == NIL)
@@ -160,6 +164,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 		}
 	}
 	pm_catalog_check_steps(look, *tmpl, plan);
+	if (order->upkeep)
+		pm_upkeep_check(set, plan);
 	return plan;
 }
 
@@ -170,17 +176,22 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 bool
 pm_wants_upkeep(const PmLook *look, TimestampTz now)
 {
-	PmOrder		order = {.now = now, .retire = true};
-	PlanPoint	point;
+	PartSet    *set = look->set;
+	PmOrder		order = {.now = now, .upkeep = true};
+	PlanPoint	point = {.now = now, .upkeep = true};
 	ListCell   *lc;
-	bool		is_pending = false;
 
+	order.retire = pm_set_retires(set);
 	foreach(lc, look->partitions)
-		is_pending |= ((Partition *) lfirst(lc))->is_pending;
-	if (!is_pending && !pm_set_retires(look->set))
+		order.retire |= ((Partition *) lfirst(lc))->is_pending;
+	if (!order.retire && !set->has_cold &&
+		!pm_plan_may_analyze(set, look->partitions))
 		return false;
-	pm_find_point(look, &order, &point);
-	return pm_plan(look->set, look->partitions, &point)->steps != NIL;
+	/* the highest key of ids is a query */
+	if (order.retire || set->has_cold)
+		pm_find_point(look, &order, &point);
+	pm_upkeep_read(set, look->partitions);
+	return pm_plan(set, look->partitions, &point)->steps != NIL;
 }
 
 PmOutcome *

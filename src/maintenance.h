@@ -35,6 +35,9 @@ typedef enum RunEnd
 	RUN_BUSY					/* a lock was not to be had: the next rung */
 } RunEnd;
 
+/* a task of upkeep that runs at top level; see upkeep.c */
+typedef struct PmUpkeepTask PmUpkeepTask;
+
 /* one maintenance by the worker of a lane, over several transactions */
 struct PmWorkerRun
 {
@@ -62,6 +65,8 @@ struct PmWorkerRun
 	PmLogEntry *top_entry;		/* what is logged when that is done */
 	instr_time	top_start;
 	char	   *top_name;		/* of the partition */
+	PmUpkeepTask *task;			/* what top is, if not a detach */
+	List	   *in_use;			/* OIDs: tables that upkeep leaves for later */
 	int			pause_ms;		/* before the next step */
 };
 

@@ -219,6 +219,12 @@ pm_config_fill(PartSet *set, const PmConfigText *text)
 		if (!pm_interval_parse(&set->key, text->retention, &set->retention, &problem))
 			return psprintf("retention: %s", problem);
 	}
+	if (text->cold_after)
+	{
+		set->has_cold = true;
+		if (!pm_interval_parse(&set->key, text->cold_after, &set->cold_after, &problem))
+			return psprintf("cold_after: %s", problem);
+	}
 	if (text->retention_size)
 	{
 		set->retention_bytes = DatumGetInt64(DirectFunctionCall1(pg_size_bytes,

@@ -34,6 +34,7 @@ int			pm_move_rows = 10000;
 int			pm_log_days = 90;
 int			pm_detach_timeout = 600000;
 int			pm_drop_pause = 1000;
+double		pm_vacuum_cost_delay = 2;
 
 bool		pm_is_preloaded = false;
 
@@ -81,6 +82,12 @@ define_worker_settings(void)
 							&pm_drop_pause,
 							1000, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomRealVariable("partmgr.vacuum_cost_delay",
+							 "Sets the vacuum_cost_delay of VACUUM and ANALYZE by the worker.",
+							 NULL,
+							 &pm_vacuum_cost_delay,
+							 2, 0, 100,
+							 PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("partmgr.log_days",
 							"Sets how many days the entries of part_log are kept.",
 							NULL,

@@ -156,6 +156,37 @@ typedef struct PmWindow
 	int			to;				/* the same; not after from: on the next day */
 } PmWindow;
 
+/* what upkeep does, in the order in which one partition gets it */
+typedef enum PmTask
+{
+	TASK_ANALYZE,				/* the parent, after partitions came or went */
+	TASK_STORAGE,				/* the others: partitions that are cold */
+	TASK_TABLESPACE,
+	TASK_CLUSTER,
+	TASK_REINDEX,
+	TASK_VACUUM					/* last: the others may rewrite the table */
+} PmTask;
+
+#define PM_TASKS (TASK_VACUUM + 1)
+
+/* that a task was done: a row of part_upkeep */
+typedef struct PmDone
+{
+	TimestampTz at;				/* 0: never */
+	char	   *detail;			/* with what: a changed one is another task */
+} PmDone;
+
+/* a table that holds rows of a set: a partition of it, or one of a partition */
+typedef struct PmCare
+{
+	Partition  *partition;		/* of the set */
+	Partition  *table;			/* the same, or below it */
+	int64		changes;		/* rows written since it was vacuumed */
+	double		aging;			/* 1: a vacuum against wraparound is due */
+	char	   *file;			/* changes when the table is rewritten */
+	PmDone		done[PM_TASKS];
+} PmCare;
+
 /* what happens to a partition that retention takes out */
 typedef enum PmRetire
 {
@@ -195,6 +226,16 @@ typedef struct PartSet
 	List	   *marks;			/* of PmMark, by lower bound */
 	bool		has_holds;
 	List	   *holds;			/* of PmHold */
+	bool		analyze_parent;
+	bool		has_cold;
+	PartInterval cold_after;
+	bool		cold_vacuum;
+	bool		cold_reindex;
+	char	   *cold_tablespace;	/* the last three as the user wrote them, or NULL */
+	char	   *cold_storage;
+	char	   *cold_cluster;
+	List	   *cares;			/* of PmCare; only where upkeep is planned */
+	PmDone		analyzed;		/* the same */
 	char	   *retention_schema;
 	bool		retention_keep_index;
 	bool		retention_keep_publication;
@@ -234,6 +275,8 @@ typedef struct PlanStep
 	PmMark	   *mark;			/* STEP_REATTACH, _SETTLE, _ARCHIVE, _DROP */
 	PmRetire	retire;
 	PmRule		rule;			/* STEP_RETIRE */
+	PmTask		task;			/* STEP_UPKEEP */
+	char	   *detail;			/* STEP_UPKEEP: what is remembered of it */
 	char	   *reason;
 	int64		move_rows;		/* rows that wait for it in the default */
 	bool		is_hot;			/* rows of its range, or near it, come in now */
@@ -284,6 +327,7 @@ typedef struct PlanPoint
 	bool		fill_gaps;		/* partition_gap_fill: gaps become steps */
 	bool		create;			/* plan creation */
 	bool		retire;			/* plan retention */
+	bool		upkeep;			/* plan upkeep, for which the set's cares were read */
 	bool		asked;			/* retention is the caller's, not the set's */
 } PlanPoint;
 
@@ -322,7 +366,7 @@ extern char *pm_name_default(const char *parent);
 extern char *pm_name_detect(const char *parent, const PartKey *key,
 							const PartGrid *grid, List *partitions);
 
-/* ---------- plan.c, plan_retire.c, plan_detached.c, plan_holes.c, window.c: pure ---------- */
+/* ---------- plan*.c, window.c: pure ---------- */
 extern PartPlan *pm_plan(const PartSet *set, List *partitions,
 						 const PlanPoint *point);
 extern void pm_plan_expire(const PartSet *set, List *partitions,
@@ -336,6 +380,10 @@ extern const PmHold *pm_plan_hold(const PartSet *set, const PartBound *bound);
 extern bool pm_plan_covers(const PartBound *bound, const Partition *partition);
 extern bool pm_plan_cell(const PartSet *set, List *partitions, int64 pos,
 						 PartBound *bound);
+extern const char *pm_task_name(PmTask task);
+extern bool pm_task_find(const char *name, PmTask *task);
+extern char *pm_plan_population(List *partitions);
+extern bool pm_plan_may_analyze(const PartSet *set, List *partitions);
 extern bool pm_window_parse(const char *text, PmWindow *window);
 extern TimestampTz pm_window_next(const PmWindow *window, pg_tz *zone,
 								  TimestampTz now);

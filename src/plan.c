@@ -10,7 +10,8 @@
  * the regression tests plan the year 2100 in a millisecond.
  *
  * What is to be made is decided in plan_create.c, what is to go in
- * plan_retire.c, and what becomes of what is gone in plan_detached.c.
+ * plan_retire.c, what becomes of what is gone in plan_detached.c, and what the
+ * rest needs in plan_upkeep.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -118,7 +119,7 @@ report_far_key(PlanWork *work, List *partitions)
 /*
  * pm_plan decides what the set needs at a point: creation first, in the order
  * of the bounds, then a detach that was cut short, what is wanted again,
- * retirement, and what follows it.
+ * retirement, and what follows it; upkeep last.
  *
  * partitions is a List of Partition sorted by lower bound, without the default;
  * the steps of retirement point to its members.
@@ -136,5 +137,7 @@ pm_plan(const PartSet *set, List *partitions, const PlanPoint *point)
 		pm_plan_creation(&work, partitions);
 	if (point->retire)
 		pm_plan_retirement(&work, partitions);
+	if (point->upkeep)
+		pm_plan_upkeep(&work, partitions);
 	return work.plan;
 }

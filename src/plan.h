@@ -42,6 +42,9 @@ extern void pm_plan_detached(PlanWork *work);
 extern void pm_plan_held(PlanWork *work, Partition *partition,
 						 const PmHold *hold, char *text);
 
+/* plan_upkeep.c */
+extern void pm_plan_upkeep(PlanWork *work, List *partitions);
+
 /* plan_create.c */
 extern void pm_plan_creation(PlanWork *work, List *partitions);
 

@@ -23,6 +23,7 @@
 #include "commands/extension.h"
 #include "internal.h"
 #include "maintenance.h"
+#include "upkeep.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -188,6 +189,11 @@ pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata)
 	instr_time	duration;
 
 	run->top = NULL;
+	if (run->task != NULL)
+	{
+		pm_upkeep_done(run, edata);
+		return true;
+	}
 	if (edata != NULL && is_cut_short(edata))
 	{
 		pm_run_postpone(run, edata->message);
@@ -244,13 +250,14 @@ is_in_use(PmWorkerRun *run)
 static PartPlan *
 decide_upkeep(PmWorkerRun *run, const PmLook *look, PmTemplate **tmpl)
 {
-	PmOrder		order = {.now = run->now, .retire = true};
+	PmOrder		order = {.now = run->now, .retire = true, .upkeep = true};
 	PartPlan   *plan = pm_maintenance_decide(look, &order, tmpl);
 
 	run->next = 0;
 	pm_run_mark_failed(run, plan);
 	observe_window(run, look->set, plan);
 	observe_pending(run, plan);
+	pm_upkeep_observe(run, look, plan);
 	return plan;
 }
 
@@ -301,6 +308,8 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	PM_FAILPOINT("upkeep-before");
 	if (step->kind == STEP_RETIRE && can_detach_concurrently(look, tmpl))
 		begin_detach(run, look, step, outcome);
+	else if (step->kind == STEP_UPKEEP)
+		pm_upkeep_begin(run, look, step, outcome);
 	else
 	{
 		run->exclusive = step->kind == STEP_RETIRE ||

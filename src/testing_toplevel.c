@@ -116,7 +116,7 @@ void
 pm_testing_toplevel_main(Datum arg)
 {
 	MemoryContext context;
-	PmTopLevel	top;
+	PmTopLevel	top = {0};
 	int32		id;
 
 	pqsignal(SIGTERM, die);

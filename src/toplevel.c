@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * toplevel.c
- *		One statement that must not be in a transaction block.
+ *		Statements that must not be in a transaction block.
  *
  * DETACH PARTITION CONCURRENTLY, VACUUM, CREATE INDEX CONCURRENTLY and the like
  * commit in the middle.  A worker runs them here as a client would: at top
@@ -97,6 +97,16 @@ set_lock_timeout(int ms)
 	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* For the session: the reset of all settings afterwards takes it back. */
+static void
+set_cost_delay(double ms)
+{
+	char		value[32];
+
+	snprintf(value, sizeof(value), "%g", ms);
+	SetConfigOption("vacuum_cost_delay", value, PGC_USERSET, PGC_S_SESSION);
+}
+
 /*
  * Becomes the user of the statement.  In a transaction of its own, so that the
  * user is the same in all of the statement's transactions, however they end.
@@ -112,18 +122,25 @@ become(Oid userid)
 	SetSessionAuthorization(userid, is_superuser);
 }
 
-/* The statement, ready to be executed, in the current memory context. */
-static PlannedStmt *
-parse_statement(const char *sql)
+/* The statements, RawStmts, in the current memory context. */
+static List *
+parse_statements(const PmTopLevel *top)
 {
-	List	   *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
 	RawStmt    *raw;
-	PlannedStmt *pstmt;
 
-	if (list_length(parsed) != 1)
-		elog(ERROR, "expected one statement: %s", sql);
-	raw = linitial_node(RawStmt, parsed);
-	pstmt = makeNode(PlannedStmt);
+	if (top->node == NULL)
+		return raw_parser(top->sql, RAW_PARSE_DEFAULT);
+	raw = makeNode(RawStmt);
+	raw->stmt = copyObject(top->node);	/* execution may change it */
+	return list_make1(raw);
+}
+
+/* A statement, ready to be executed, in the current memory context. */
+static PlannedStmt *
+plan_statement(const RawStmt *raw)
+{
+	PlannedStmt *pstmt = makeNode(PlannedStmt);
+
 	pstmt->commandType = CMD_UTILITY;
 	pstmt->canSetTag = true;
 	pstmt->utilityStmt = raw->stmt;
@@ -133,26 +150,20 @@ parse_statement(const char *sql)
 }
 
 /*
- * Runs the statement in a portal, as PostgresMain does for a client: its memory
+ * Runs one statement in a portal, as PostgresMain does for a client: its memory
  * outlives the statement's transactions, and functions that are called between
  * two of them (event triggers) find a snapshot there.
  */
 static void
-execute(const PmTopLevel *top, MemoryContext context)
+execute_one(const PmTopLevel *top, const RawStmt *raw, MemoryContext context)
 {
 	PlannedStmt *pstmt;
 	Portal		portal;
 
-	become(top->userid);
-	set_lock_timeout(top->lock_timeout);
-
-	debug_query_string = top->sql;
 	SetCurrentStatementStartTimestamp();
-	pgstat_report_activity(STATE_RUNNING, top->activity);
-
 	StartTransactionCommand();
 	MemoryContextSwitchTo(context);
-	pstmt = parse_statement(top->sql);
+	pstmt = plan_statement(raw);
 	portal = CreatePortal("", true, true);
 	portal->visible = false;
 	PortalDefineQuery(portal, NULL, top->sql,
@@ -162,6 +173,25 @@ execute(const PmTopLevel *top, MemoryContext context)
 	(void) pm_portal_run(portal, None_Receiver);
 	PortalDrop(portal, false);
 	CommitTransactionCommand();
+}
+
+/* Runs the statements, one after the other. */
+static void
+execute(const PmTopLevel *top, MemoryContext context)
+{
+	List	   *statements;
+	ListCell   *lc;
+
+	become(top->userid);
+	set_lock_timeout(top->lock_timeout);
+	set_cost_delay(top->cost_delay);
+	debug_query_string = top->sql;
+	pgstat_report_activity(STATE_RUNNING, top->activity);
+
+	MemoryContextSwitchTo(context);
+	statements = parse_statements(top);
+	foreach(lc, statements)
+		execute_one(top, lfirst_node(RawStmt, lc), context);
 }
 
 /*
@@ -185,14 +215,14 @@ clean_up(int lock_timeout)
 }
 
 /*
- * pm_toplevel_run runs a utility statement outside of any transaction block.
+ * pm_toplevel_run runs utility statements outside of any transaction block, until
+ * one fails.
  * Returns NULL, or the error that ended it, in the given context, which must
  * outlive transactions and is the current one afterwards.  The error is not in
  * the log: the caller knows whether it is worth a line.
  *
  * A cancel ends the statement with an error as any other.  There is no
- * statement timeout, only lock_timeout for each single wait, and vacuum's cost
- * settings are the caller's.
+ * statement timeout, only lock_timeout for each single wait.
  *
  * Locks: those of the statement; none is left.
  */

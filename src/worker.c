@@ -31,6 +31,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "internal.h"
+#include "job.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
@@ -216,6 +217,8 @@ look(List **due, TimestampTz *next_due)
 				next_due[lane] = now;
 		}
 		MemoryContextSwitchTo(oldcontext);
+		if (pm_job_is_due())
+			next_due[LANE_UPKEEP] = now;
 		state = DB_WITH;
 	}
 	else if (needs_update)
@@ -302,8 +305,9 @@ pause_between_steps(SetRun *set)
  * switched off meanwhile, the set just stays due.
  */
 static void
-run_steps(SetRun *set)
+run_steps(void *arg)
 {
+	SetRun	   *set = arg;
 	bool		more = true;
 
 	while (more)
@@ -329,8 +333,10 @@ run_steps(SetRun *set)
 
 /* Note that a set has failed. */
 static void
-note_failure(SetRun *set)
+note_failure(void *arg)
 {
+	SetRun	   *set = arg;
+
 	if (!begin_step(set))
 		return;
 	pm_run_failed(set->run, set->problem);
@@ -338,32 +344,31 @@ note_failure(SetRun *set)
 }
 
 /*
- * guarded calls work(set) and returns NULL, or the error that ended it, in the
- * set's memory context.  The error is in the log then, the transaction is
- * aborted, and the worker can go on.  (What must end the worker, such as a
- * shutdown, is FATAL and never comes here.)
+ * pm_worker_guarded calls work(arg) and returns NULL, or the error that ended it,
+ * in the given context, which is then the current one.  The transaction is
+ * aborted in that case, and the worker can go on.  (What must end the worker,
+ * such as a shutdown, is FATAL and never comes here.)
  */
-static ErrorData *
-guarded(void (*work) (SetRun *), SetRun *set)
+ErrorData *
+pm_worker_guarded(void (*work) (void *arg), void *arg, MemoryContext context)
 {
 	ErrorData  *volatile problem = NULL;
 
 	PG_TRY();
 	{
-		work(set);
+		work(arg);
 	}
 	PG_CATCH();
 	{
 		/* nothing may interrupt us before the abort is complete */
 		HOLD_INTERRUPTS();
 		disable_timeout(STATEMENT_TIMEOUT, false);
-		errcontext("maintenance of partition set %s", set->title);
-		MemoryContextSwitchTo(set_context);
+		MemoryContextSwitchTo(context);
 		problem = CopyErrorData();
 
 		AbortOutOfAnyTransaction();
 		FlushErrorState();
-		MemoryContextSwitchTo(set_context);
+		MemoryContextSwitchTo(context);
 		pgstat_report_stat(true);
 		pgstat_report_activity(STATE_IDLE, NULL);
 
@@ -372,16 +377,35 @@ guarded(void (*work) (SetRun *), SetRun *set)
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
+	return problem;
+}
+
+/*
+ * pm_worker_log writes an error that was caught to the log, with what it was
+ * about.
+ */
+void
+pm_worker_log(ErrorData *problem, const char *about)
+{
+	int			elevel = problem->elevel;
+
+	problem->context = problem->context ?
+		psprintf("%s\n%s", problem->context, about) : pstrdup(about);
+
+	/* at ERROR it would end us; the log shows LOG at any setting */
+	problem->elevel = LOG;
+	ThrowErrorData(problem);
+	problem->elevel = elevel;
+}
+
+/* guarded does one thing with a set; the error that ended it is in the log. */
+static ErrorData *
+guarded(void (*work) (void *arg), SetRun *set)
+{
+	ErrorData  *problem = pm_worker_guarded(work, set, set_context);
 
 	if (problem != NULL)
-	{
-		/* at ERROR it would end us; the log shows LOG at any setting */
-		int			elevel = problem->elevel;
-
-		problem->elevel = LOG;
-		ThrowErrorData(problem);
-		problem->elevel = elevel;
-	}
+		pm_worker_log(problem, psprintf("maintenance of partition set %s", set->title));
 	return problem;
 }
 
@@ -426,6 +450,16 @@ run_sets(List *parents)
 			all_noted = false;
 	}
 	return all_noted;
+}
+
+/* Do a job that somebody has queued; false if there is none. */
+static bool
+run_job(PmDbState state)
+{
+	if (args.start.lane != LANE_UPKEEP || state != DB_WITH || !pm_enabled)
+		return false;
+	MemoryContextReset(set_context);
+	return pm_job_run_next(set_context);
 }
 
 /*
@@ -500,6 +534,7 @@ maintain_database(void)
 	PmDbState	state;
 	TimestampTz next_due[PM_LANES];
 	uint32		wakes;
+	bool		had_job;
 
 	do
 	{
@@ -518,8 +553,9 @@ maintain_database(void)
 		}
 		if (state == DB_OUTDATED)
 			tell_update();
+		had_job = run_job(state);
 		plan_visits(next_due, due, all_noted);
-	} while (pm_slot_wakes() != wakes ||
+	} while (had_job || pm_slot_wakes() != wakes ||
 			 (due == NIL && nap(next_due[args.start.lane])) ||
 			 !pm_slot_leave(state, next_due, wakes));
 }

@@ -127,6 +127,9 @@ extern void pm_slot_wait_end(long timeout_ms);
 extern void pm_transaction_begin(const char *activity);
 extern void pm_transaction_end(void);
 extern void pm_worker_connect(Oid dboid);
+extern ErrorData *pm_worker_guarded(void (*work) (void *arg), void *arg,
+									MemoryContext context);
+extern void pm_worker_log(ErrorData *problem, const char *about);
 
 /* ---------- dbhook.c ---------- */
 extern void pm_dbhook_install(void);

@@ -1,0 +1,271 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan_upkeep.c
+ *		Decide what partitions need that are no longer written, and the parent
+ *		whose partitions have changed.
+ *
+ * A partition is cold when it ends cold_after before now, or before the highest
+ * id.  Each task is done once, and again only with another detail: a tablespace
+ * that was changed in the configuration, a file that is new since the vacuum.
+ * VACUUM is also done again for rows that came in later, as autovacuum would
+ * do it, and before a vacuum against wraparound would.
+ *
+ * Pure, as plan.c is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "partmgr.h"
+
+#include "common/hashfn.h"
+#include "datatype/timestamp.h"
+#include "plan.h"
+
+/* a parent is analyzed, and a partition vacuumed again, once a day at most */
+#define ONCE (USECS_PER_DAY)
+
+/* rows written to a vacuumed partition that are worth another vacuum */
+#define CHANGES_BASE 1000
+#define CHANGES_FRACTION 0.1
+
+/* so near to a vacuum against wraparound ours comes first */
+#define AGING 0.75
+
+static const char *const task_names[] = {
+	[TASK_ANALYZE] = "analyze",
+	[TASK_STORAGE] = "storage",
+	[TASK_TABLESPACE] = "tablespace",
+	[TASK_CLUSTER] = "cluster",
+	[TASK_REINDEX] = "reindex",
+	[TASK_VACUUM] = "vacuum"
+};
+
+/* pm_task_name is how a task is called in plans, part_log and part_upkeep. */
+const char *
+pm_task_name(PmTask task)
+{
+	return task_names[task];
+}
+
+/* pm_task_find finds a task by that name. */
+bool
+pm_task_find(const char *name, PmTask *task)
+{
+	for (int i = 0; i < PM_TASKS; i++)
+		if (strcmp(task_names[i], name) == 0)
+		{
+			*task = (PmTask) i;
+			return true;
+		}
+	return false;
+}
+
+static PlanStep *
+add_step(PlanWork *work, Partition *table, PmTask task, char *detail, char *reason)
+{
+	PlanStep   *step = palloc0(sizeof(PlanStep));
+
+	step->kind = STEP_UPKEEP;
+	step->task = task;
+	step->detail = detail;
+	step->bound = table->bound;
+	step->name = table->name;
+	step->partition = table;
+	step->reason = reason;
+	work->plan->steps = lappend(work->plan->steps, step);
+	return step;
+}
+
+
+/* ---------- the parent ---------- */
+
+/*
+ * pm_plan_population tells sets of partitions apart, whatever their order: what
+ * the parent's statistics were collected from.
+ */
+char *
+pm_plan_population(List *partitions)
+{
+	uint64		sum = 0;
+	ListCell   *lc;
+
+	foreach(lc, partitions)
+	{
+		const Partition *partition = lfirst(lc);
+
+		if (!partition->is_pending)
+			sum += hash_bytes_uint32_extended(partition->oid, 0);
+	}
+	return psprintf("%d " UINT64_FORMAT, list_length(partitions), sum);
+}
+
+/*
+ * pm_plan_may_analyze tells whether there is anything that statistics of the
+ * parent could say: some partition is known to have rows.
+ */
+bool
+pm_plan_may_analyze(const PartSet *set, List *partitions)
+{
+	ListCell   *lc;
+
+	if (!set->analyze_parent)
+		return false;
+	foreach(lc, partitions)
+		if (((Partition *) lfirst(lc))->rows > 0)
+			return true;
+	return false;
+}
+
+static void
+plan_analyze(PlanWork *work, List *partitions)
+{
+	const PartSet *set = work->set;
+	const PmDone *done = &set->analyzed;
+	char	   *population;
+	Partition  *parent;
+
+	if (!pm_plan_may_analyze(set, partitions) ||
+		(done->at != 0 && done->at + ONCE > work->point->now))
+		return;
+	population = pm_plan_population(partitions);
+	if (done->at != 0 && strcmp(done->detail, population) == 0)
+		return;
+
+	parent = palloc0(sizeof(Partition));
+	parent->oid = set->parent;
+	parent->schema = set->schema;
+	parent->name = set->name;
+	parent->owner = set->owner;
+	parent->rows = -1;
+	(void) add_step(work, parent, TASK_ANALYZE, population,
+					done->at == 0 ? "the parent's statistics are collected by nobody else" :
+					"partitions came or went since the parent was analyzed");
+}
+
+
+/* ---------- cold partitions ---------- */
+
+/* cold_cutoff is the position at or below which a cold partition ends. */
+static bool
+cold_cutoff(const PlanWork *work, List *partitions, int64 *cutoff)
+{
+	const PartSet *set = work->set;
+	const PlanPoint *point = work->point;
+
+	return set->has_cold && point->has_anchor &&
+		pm_plan_far_from(set, partitions, point) == NULL &&
+		pm_key_add(&set->key, &set->grid, &set->cold_after, point->anchor, -1, cutoff);
+}
+
+/* with what a task is to be done; NULL for not at all */
+static char *
+wanted(const PartSet *set, const PmCare *care, PmTask task)
+{
+	switch (task)
+	{
+		case TASK_ANALYZE:
+			break;
+		case TASK_STORAGE:
+			return set->cold_storage;
+		case TASK_TABLESPACE:
+			return set->cold_tablespace;
+		case TASK_CLUSTER:
+			return set->cold_cluster;
+		case TASK_REINDEX:
+			return set->cold_reindex ? "" : NULL;
+		case TASK_VACUUM:
+			return set->cold_vacuum ? care->file : NULL;
+	}
+	return NULL;
+}
+
+/* why a partition that was vacuumed once is vacuumed again, or NULL */
+static char *
+vacuum_again(const PlanWork *work, const PmCare *care)
+{
+	double		limit = CHANGES_BASE + CHANGES_FRACTION * Max(care->table->rows, 0);
+
+	if (care->done[TASK_VACUUM].at + ONCE > work->point->now)
+		return NULL;
+	if (care->changes > limit)
+		return psprintf(INT64_FORMAT " rows were written since it was vacuumed", care->changes);
+	if (care->aging > AGING)
+		return "before a vacuum against wraparound has to come";
+	return NULL;
+}
+
+/* why a partition is cold */
+static char *
+cold_reason(const PlanWork *work, const Partition *partition)
+{
+	const PartSet *set = work->set;
+	const PartKey *key = &set->key;
+	char	   *upper = pm_key_literal(key, partition->bound.upper_raw);
+	char	   *distance = pm_key_interval_text(key, &set->cold_after);
+
+	if (key->axis == AXIS_ID)
+		return psprintf("cold: upper bound %s is at least %s below the highest key " INT64_FORMAT,
+						upper, distance, work->point->anchor);
+	return psprintf("cold: upper bound %s is at least %s ago", upper, distance);
+}
+
+/* why a task has to be done, or NULL */
+static char *
+task_reason(const PlanWork *work, const PmCare *care, PmTask task,
+			const char *detail)
+{
+	const PmDone *done = &care->done[task];
+
+	if (done->at == 0)
+		return cold_reason(work, care->partition);
+	if (strcmp(done->detail, detail) != 0)
+		return task == TASK_VACUUM ? "its file is new since it was vacuumed" :
+			psprintf("cold_%s was changed", pm_task_name(task));
+	return task == TASK_VACUUM ? vacuum_again(work, care) : NULL;
+}
+
+/* plan_care adds what one table of a cold partition needs. */
+static void
+plan_care(PlanWork *work, PmCare *care)
+{
+	for (PmTask task = TASK_STORAGE; task < PM_TASKS; task++)
+	{
+		char	   *detail = wanted(work->set, care, task);
+		char	   *reason = detail == NULL ? NULL :
+			task_reason(work, care, task, detail);
+
+		if (reason != NULL)
+			(void) add_step(work, care->table, task, detail, reason);
+	}
+}
+
+/* is a partition one that upkeep may touch? */
+static bool
+is_cold(const Partition *partition, int64 cutoff)
+{
+	return partition->is_readable && !partition->is_pending && !partition->is_expired &&
+		!partition->bound.upper_open && !partition->has_null &&
+		partition->bound.upper <= cutoff;
+}
+
+/*
+ * pm_plan_upkeep adds the steps of upkeep: the parent, then the cold partitions,
+ * the oldest first.  Tables of other owners are left alone.
+ */
+void
+pm_plan_upkeep(PlanWork *work, List *partitions)
+{
+	int64		cutoff;
+	ListCell   *lc;
+
+	plan_analyze(work, partitions);
+	if (!cold_cutoff(work, partitions, &cutoff))
+		return;
+	foreach(lc, work->set->cares)
+	{
+		PmCare	   *care = lfirst(lc);
+
+		if (is_cold(care->partition, cutoff) &&
+			care->table->owner == work->set->owner)
+			plan_care(work, care);
+	}
+}
