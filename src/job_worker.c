@@ -270,7 +270,7 @@ prepare_vacuum(void *arg)
 	CHECK_FOR_INTERRUPTS();
 	pm_transaction_begin("partmgr: looking at a partition");
 	check_vacuum(table, call->vacuum->owner);
-	call->item->bytes_before = pm_catalog_bytes(table);
+	call->item->bytes_before = pm_size_bytes(table);
 	call->sql = MemoryContextStrdup(call->context, pm_ddl_vacuum(table, call->vacuum->full));
 	pm_transaction_end();
 }
@@ -281,7 +281,7 @@ measure(void *arg)
 	VacuumCall *call = arg;
 
 	pm_transaction_begin("partmgr: looking at a partition");
-	call->item->bytes_after = pm_catalog_bytes(call->item->table);
+	call->item->bytes_after = pm_size_bytes(call->item->table);
 	pm_transaction_end();
 }
 

@@ -428,7 +428,7 @@ pm_upkeep_done(PmWorkerRun *run, ErrorData *edata)
 		pm_run_step_failed(run, &task->step, edata);
 	else if (strcmp(pm_qualified_name(task->table), task->title) == 0)
 	{
-		bytes_after = pm_catalog_bytes(task->table);
+		bytes_after = pm_size_bytes(task->table);
 		note_done(task, bytes_after);
 		log_task(task, bytes_after);
 	}
