@@ -47,6 +47,8 @@ SELECT partman.create_parent('ev', 'at', '1 day', p_premake => 2, p_start_partit
 CREATE TABLE other (at timestamptz NOT NULL) PARTITION BY RANGE (at);
 SELECT partman.hold_partition('ev', '2000-01-01', '2000-01-02', 'alice''s case');
 RESET ROLE;
+INSERT INTO partman.part_job (parent_table, kind, is_queued, asked_by, asked_at) VALUES ('ev', 'reindex', false, 'alice', now());
+INSERT INTO partman.part_upkeep VALUES ('ev', 'analyze', 'ev', now(), '');
 UPDATE partman.part_state SET last_error = 'alice''s secret', last_sqlstate = '22012', last_error_at = now();
 SQL
 
@@ -65,6 +67,10 @@ my %calls = (
 	partition_gap_fill => [ "'public.ev'", '42501' ],
 	drop_old_partitions => [ "'public.ev', '1 day'", '42501' ],
 	analyze_partitions => [ "'public.ev'", '42501' ],
+	vacuum_partitions => [ "'public.ev'", '42501' ],
+	queue_reindex_partitions => [ "'public.ev'", '42501' ],
+	queue_create_index_concurrently => [ "'public.ev', 'CREATE INDEX ON public.ev (secret)'", '42501' ],
+	cancel_job => [ '1', '42501' ],
 	list_partitions => [ "'public.ev'", '42501' ],
 	hold_partition => [ "'public.ev', NULL, NULL, 'x'", '42501' ],
 	release_hold => [ '1', '42501' ],
@@ -111,6 +117,7 @@ foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenan
 	'SELECT * FROM partman.list_partitions()', 'SELECT * FROM partman.partition_health_summary()',
 	'SELECT * FROM partman.partition_metadata', 'SELECT nullif(partman.resume_maintenance(), 0)',
 	'SELECT * FROM partman.list_holds()', 'SELECT * FROM partman.part_hold', 'SELECT * FROM partman.part_detached',
+	'SELECT * FROM partman.part_job', 'SELECT * FROM partman.part_jobs', 'SELECT * FROM partman.part_upkeep',
 	'SELECT * FROM partman.part_config', 'SELECT * FROM partman.part_state', 'SELECT * FROM partman.part_log',
 	'COPY partman.part_config TO STDOUT', 'COPY partman.part_log TO STDOUT',
 	"UPDATE partman.part_config SET retention = '1 second', retention_keep_table = false RETURNING *",
@@ -121,7 +128,7 @@ foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenan
 foreach my $sql ('DELETE FROM partman.part_config', 'TRUNCATE partman.part_config',
 	"INSERT INTO partman.part_config (parent_table, control, partition_interval) VALUES ('other', 'at', '1 day')",
 	"UPDATE partman.part_config SET parent_table = 'other'", "UPDATE partman.part_config SET control = 'x'",
-	'DELETE FROM partman.part_hold', 'UPDATE partman.part_detached SET drop_after = now()',
+	'DELETE FROM partman.part_hold', 'DELETE FROM partman.part_job', 'DELETE FROM partman.part_upkeep', 'UPDATE partman.part_detached SET drop_after = now()',
 	'UPDATE partman.part_state SET failures = 9', 'DELETE FROM partman.part_state', 'DELETE FROM partman.part_log',
 	'SELECT 1 FROM partman.part_state FOR UPDATE', 'SELECT 1 FROM partman.part_log FOR SHARE',
 	'SELECT last_error FROM partman.part_state FOR KEY SHARE',
