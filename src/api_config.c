@@ -69,11 +69,28 @@ required_bool(FunctionCallInfo fcinfo, int argno, const char *name)
 	return PG_GETARG_BOOL(argno);
 }
 
+/* one call of pm_create_parent, for pm_lockwait_run */
+typedef struct CreateCall
+{
+	CreateOrder *order;
+	bool		has_partition;
+} CreateCall;
+
+static void
+call_create_parent(void *arg)
+{
+	CreateCall *call = arg;
+
+	lock_own(call->order->parent);
+	call->has_partition = pm_create_parent(call->order);
+}
+
 /* partmgr_create_parent(...): the arguments are those of CreateOrder */
 Datum
 partmgr_create_parent(PG_FUNCTION_ARGS)
 {
 	CreateOrder order;
+	CreateCall	call;
 	bool		isnull;
 
 	pm_api_require();
@@ -105,8 +122,9 @@ partmgr_create_parent(PG_FUNCTION_ARGS)
 	order.keep_table = required_bool(fcinfo, 20, "p_retention_keep_table");
 	order.inherit_privileges = required_bool(fcinfo, 21, "p_inherit_privileges");
 
-	lock_own(order.parent);
-	PG_RETURN_BOOL(pm_create_parent(&order));
+	call.order = &order;
+	pm_lockwait_run(order.parent, call_create_parent, &call);
+	PG_RETURN_BOOL(call.has_partition);
 }
 
 /* ---------- release, resume ---------- */

@@ -480,6 +480,15 @@ put_analyzed(RowBuilder *row, Oid relation)
 	put_row(row);
 }
 
+static void
+call_analyze(void *arg)
+{
+	const PartSet *set = arg;
+	const bool	only_parent = false;
+
+	pm_ddl_analyze(set->parent, set->owner, only_parent);
+}
+
 /*
  * partmgr_analyze_partitions(p_parent_table) analyzes a parent, which takes
  * its partitions along, and returns a row for each of them.
@@ -487,7 +496,6 @@ put_analyzed(RowBuilder *row, Oid relation)
 Datum
 partmgr_analyze_partitions(PG_FUNCTION_ARGS)
 {
-	const bool	only_parent = false;
 	Oid			parent;
 	PmLook	   *look;
 	RowBuilder	row;
@@ -496,7 +504,7 @@ partmgr_analyze_partitions(PG_FUNCTION_ARGS)
 	pm_api_require();
 	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	look = pm_catalog_look(pm_config_read_one(parent));
-	pm_ddl_analyze(parent, look->set->owner, only_parent);
+	pm_lockwait_run(parent, call_analyze, look->set);
 
 	/* not what this transaction may have read before */
 	CommandCounterIncrement();

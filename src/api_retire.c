@@ -37,14 +37,26 @@ PG_FUNCTION_INFO_V1(partmgr_list_holds);
 PG_FUNCTION_INFO_V1(partmgr_reattach_partition);
 PG_FUNCTION_INFO_V1(partmgr_drop_default);
 
+/* one call about a set, for pm_lockwait_run */
+typedef struct RetireCall
+{
+	Oid			parent;
+	LOCKMODE	mode;
+	Oid			partition;		/* reattach_partition */
+	int64		rows;			/* drop_default: how many there were */
+} RetireCall;
+
 /*
  * lock_own locks a set of the caller's own; who owns it may have changed while
  * we waited.
  */
 static void
-lock_own(Oid parent, LOCKMODE mode)
+lock_own(void *arg)
 {
-	LockRelationOid(parent, mode);
+	const RetireCall *call = arg;
+	Oid			parent = call->parent;
+
+	LockRelationOid(parent, call->mode);
 	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(parent)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -101,16 +113,17 @@ partmgr_hold_partition(PG_FUNCTION_ARGS)
 	int64		from;
 	int64		to;
 	PartSet    *set;
+	RetireCall	call = {.mode = ShareUpdateExclusiveLock};
 
 	pm_api_require();
-	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	call.parent = parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	pm_arg_not_null(fcinfo, 3, "p_reason");
 	reason = pm_arg_text(fcinfo, 3);
 	if (reason[strspn(reason, " \t\n")] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("p_reason must not be empty")));
-	lock_own(parent, ShareUpdateExclusiveLock);
+	pm_lockwait_run(parent, lock_own, &call);
 	set = pm_config_read_one(parent);
 	if (set == NULL)
 		pm_api_not_managed(parent);
@@ -255,6 +268,16 @@ partmgr_list_holds(PG_FUNCTION_ARGS)
 
 /* ---------- partitions that come back ---------- */
 
+static void
+call_reattach(void *arg)
+{
+	const RetireCall *call = arg;
+
+	if (OidIsValid(call->parent))
+		lock_own(arg);
+	pm_reattach(call->parent, call->partition, GetCurrentTransactionStartTimestamp());
+}
+
 /*
  * partmgr_reattach_partition(p_partition) puts back a partition that retention
  * has detached.  Locks and errors: see pm_reattach.
@@ -263,21 +286,27 @@ Datum
 partmgr_reattach_partition(PG_FUNCTION_ARGS)
 {
 	bool		isnull;
-	Oid			partition;
-	Oid			parent;
+	RetireCall	call = {.mode = ShareUpdateExclusiveLock};
 
 	pm_api_require();
 	pm_arg_not_null(fcinfo, 0, "p_partition");
-	partition = pm_arg_relation(fcinfo, 0, &isnull);
-	pm_api_check_owner(partition);
-	parent = pm_mark_find(partition);
-	if (OidIsValid(parent))
-		lock_own(parent, ShareUpdateExclusiveLock);
-	pm_reattach(parent, partition, GetCurrentTransactionStartTimestamp());
+	call.partition = pm_arg_relation(fcinfo, 0, &isnull);
+	pm_api_check_owner(call.partition);
+	call.parent = pm_mark_find(call.partition);
+	pm_lockwait_run(call.parent, call_reattach, &call);
 	PG_RETURN_VOID();
 }
 
 /* ---------- the default ---------- */
+
+static void
+call_drop_default(void *arg)
+{
+	RetireCall *call = arg;
+
+	lock_own(arg);
+	call->rows = pm_drop_default(call->parent, GetCurrentTransactionStartTimestamp());
+}
 
 /*
  * partmgr_drop_default(p_parent_table) gives the rows of the default partition
@@ -287,16 +316,14 @@ partmgr_reattach_partition(PG_FUNCTION_ARGS)
 Datum
 partmgr_drop_default(PG_FUNCTION_ARGS)
 {
-	Oid			parent;
-	int64		rows;
+	RetireCall	call = {.mode = AccessExclusiveLock};
 
 	pm_api_require();
-	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
-	lock_own(parent, AccessExclusiveLock);
-	rows = pm_drop_default(parent, GetCurrentTransactionStartTimestamp());
+	call.parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	pm_lockwait_run(call.parent, call_drop_default, &call);
 
 	/* what its rows kept from being made, or counted, is due */
-	pm_config_make_due(parent, GetCurrentTimestamp());
+	pm_config_make_due(call.parent, GetCurrentTimestamp());
 	pm_worker_wake();
-	PG_RETURN_INT64(rows);
+	PG_RETURN_INT64(call.rows);
 }

@@ -214,7 +214,7 @@ drop_statements(const PlanStep *step, List *result)
 
 	foreach(lc, pm_catalog_strings("SELECT quote_ident(conname) FROM pg_constraint"
 								   " WHERE conrelid = $1 AND contype = 'f' AND conparentid = 0"
-								   " ORDER BY conname",
+								   " ORDER BY confrelid, conname",
 								   step->partition->oid))
 		result = add(result, psprintf("ALTER TABLE %s DROP CONSTRAINT %s", name,
 									  (char *) lfirst(lc)));

@@ -262,6 +262,12 @@ extern void pm_obstacle_check(const PmLook *look, PmTemplate *tmpl,
 extern char *pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms);
 extern char *pm_obstacle_cancel(Oid parent, Oid owner, bool exclusive);
 
+/* ---------- lockwait.c ---------- */
+extern int	pm_lockwait_begin(void);
+extern void pm_lockwait_end(int nestlevel);
+extern void pm_lockwait_explain(Oid parent, ErrorData *edata);
+extern void pm_lockwait_run(Oid parent, void (*work) (void *arg), void *arg);
+
 /* ---------- archive.c ---------- */
 extern void pm_archive(const PartSet *set, PlanStep *step, TimestampTz now);
 

@@ -87,6 +87,37 @@ may_retire(const PartPlan *plan)
 	return pm_count_creations(plan) < list_length(plan->steps);
 }
 
+static void
+call_lock_exclusive(void *arg)
+{
+	LockRelationOid(*(Oid *) arg, AccessExclusiveLock);
+}
+
+/*
+ * try_lock_exclusive takes the lock that retention will need before creation
+ * takes those on the default and on referenced tables: parents come first.  If
+ * it is not to be had, the error is returned, and creation does without.
+ */
+static ErrorData *
+try_lock_exclusive(const PmLook *look, const PmOrder *order)
+{
+	Oid			parent = look->set->parent;
+	PmOrder		part = *order;
+	PlanPoint	point;
+	ListCell   *lc;
+
+	if (!order->retire)
+		return NULL;
+	part.create = false;
+	pm_find_point(look, &part, &point);
+	foreach(lc, pm_plan(look->set, look->partitions, &point)->steps)
+	{
+		if (((PlanStep *) lfirst(lc))->kind == STEP_RETIRE)
+			return pm_attempt(call_lock_exclusive, &parent);
+	}
+	return NULL;
+}
+
 /*
  * try_in_turn maintains a set in one subtransaction for creation and one for
  * retention: trouble with the second must not undo the first.  A half that has
@@ -104,6 +135,7 @@ try_in_turn(PmLook *look, bool locked, const PmOrder *order, List **outcomes)
 	PartPlan   *plan = plan_ahead(look, order);
 	bool		may_create = plan == NULL || pm_count_creations(plan) > 0;
 	ErrorData  *edata;
+	ErrorData  *busy;
 
 	part.lock_first = locked;
 	if (set->problem)
@@ -112,10 +144,13 @@ try_in_turn(PmLook *look, bool locked, const PmOrder *order, List **outcomes)
 		return try_maintain(set->parent, look, &part, outcomes);
 	if (order->create && may_create)
 	{
+		busy = try_lock_exclusive(look, order);
 		part.retire = false;
 		edata = try_maintain(set->parent, look, &part, outcomes);
 		if (edata || !order->retire || !(pm_set_retires(set) || order->retention))
 			return edata;
+		if (busy)
+			return busy;
 	}
 	part.create = false;
 	part.retire = true;
@@ -147,10 +182,28 @@ typedef struct AllRun
 	List	   *unlogged;		/* outcomes */
 } AllRun;
 
+/*
+ * A lock that was not to be had is no failure of the set.  Told once as long as
+ * it is the same who has it.
+ */
+static void
+note_postponed(const PartSet *set, const ErrorData *edata)
+{
+	PmLogEntry	entry = {
+		.parent = set->parent,
+		.action = "postponed",
+		.message = psprintf("%s: %s", edata->message, edata->hint)
+	};
+
+	if (!pm_log_repeats(&entry))
+		pm_log_failure(set->parent, entry.action, edata->sqlerrcode, entry.message);
+}
+
 /* note_failed makes a failed set a WARNING and a record, so that others go on. */
 static void
-note_failed(AllRun *run, const PartSet *set, const ErrorData *edata)
+note_failed(AllRun *run, const PartSet *set, ErrorData *edata)
 {
+	pm_lockwait_explain(set->parent, edata);
 	ereport(WARNING,
 			(errcode(edata->sqlerrcode),
 			 errmsg("maintenance of partition set %s failed: %s",
@@ -160,6 +213,11 @@ note_failed(AllRun *run, const PartSet *set, const ErrorData *edata)
 		return;
 	pm_log_outcomes(run->unlogged);
 	run->unlogged = NIL;
+	if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		note_postponed(set, edata);
+		return;
+	}
 	(void) pm_config_note_failure(LANE_CREATE, set->parent, run->order->now, edata->sqlerrcode,
 								  edata->message);
 	pm_log_failure(set->parent, "failed", edata->sqlerrcode, edata->message);
@@ -218,12 +276,14 @@ lock_sets(AllRun *run, List *parents)
  * all at once.
  *
  * Locks: those of pm_maintain, but on all parents with steps before the first
- * step is done, so that no step's locks are held while waiting for them.
+ * step is done, so that no step's locks are held while waiting for them.  One
+ * that is not to be had, as pm_lockwait_begin lets it wait, postpones the set.
  */
 void
 pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
 {
 	AllRun		run = {.order = order};
+	int			nestlevel = pm_lockwait_begin();
 	ListCell   *lc;
 
 	foreach(lc, lock_sets(&run, parents))
@@ -242,6 +302,7 @@ pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
 		else
 			run.succeeded = lappend_oid(run.succeeded, parent);
 	}
+	pm_lockwait_end(nestlevel);
 	if (order->dry_run)
 		return;
 	pm_log_outcomes(run.unlogged);

@@ -425,6 +425,38 @@ pm_first_step(const PartPlan *plan)
 	return NULL;
 }
 
+/* does a step lock what others may want before they want the parent? */
+static bool
+locks_beside_parent(const PmLook *look, const PmTemplate *tmpl,
+					const PlanStep *step)
+{
+	if (step->kind == STEP_CREATE)
+		return look->dflt != NULL || tmpl->has_outgoing_fk;
+	return step->kind == STEP_FINALIZE || step->kind == STEP_REATTACH;
+}
+
+/*
+ * lock_in_order takes the parent's strongest lock now if a later step would ask
+ * for it with other locks in hand: all steps are one transaction.
+ */
+static void
+lock_in_order(const PmLook *look, const PmTemplate *tmpl, const PartPlan *plan)
+{
+	bool		has_others = false;
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		const PlanStep *step = lfirst(lc);
+
+		if (step->blocked)
+			continue;
+		if (step->kind == STEP_RETIRE && has_others)
+			LockRelationOid(look->set->parent, AccessExclusiveLock);
+		has_others |= locks_beside_parent(look, tmpl, step);
+	}
+}
+
 /*
  * pm_maintain_set does all that pm_maintain does but for noting it.  A look that
  * was made already can be given; with order->lock_first it must have been made
@@ -457,6 +489,8 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	PM_FAILPOINT("maintain-looked");
 	if (!order->is_second)
 		warn_far_key(look->set, plan);
+	if (plan->steps != NIL)
+		lock_in_order(look, tmpl, plan);
 	outcomes = plan->steps == NIL ? NIL : do_steps(look, plan, tmpl, order->now);
 	outcomes = add_held(look, plan, order, outcomes);
 	if (plan->left_out > 0)
@@ -471,24 +505,41 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	return outcomes;
 }
 
+/* one call of pm_maintain_set, for pm_lockwait_run */
+typedef struct MaintainCall
+{
+	Oid			parent;
+	const PmOrder *order;
+	List	   *outcomes;
+} MaintainCall;
+
+static void
+call_maintain(void *arg)
+{
+	MaintainCall *call = arg;
+
+	call->outcomes = pm_maintain_set(call->parent, NULL, call->order);
+}
+
 /*
  * pm_maintain maintains one set in the current transaction and returns a
  * PmOutcome for each step, done, planned or blocked.
  *
  * Waits for SHARE UPDATE EXCLUSIVE on the parent if there is something to do (or
- * anyway, if the order says that there will be), as long as the session's lock_timeout allows.  Errors are core's, untouched.
+ * anyway, if the order says that there will be), as pm_lockwait_begin lets it.
+ * Errors are core's, untouched; that of such a wait says who holds the lock.
  */
 List *
 pm_maintain(Oid parent, const PmOrder *order)
 {
-	List	   *outcomes = pm_maintain_set(parent, NULL, order);
+	MaintainCall call = {.parent = parent, .order = order};
 
-	if (!order->dry_run)
-	{
-		pm_log_outcomes(outcomes);
-		(void) pm_config_note_success(list_make1_oid(parent), order->now);
-	}
-	return outcomes;
+	if (order->dry_run)
+		return pm_maintain_set(parent, NULL, order);
+	pm_lockwait_run(parent, call_maintain, &call);
+	pm_log_outcomes(call.outcomes);
+	(void) pm_config_note_success(list_make1_oid(parent), order->now);
+	return call.outcomes;
 }
 
 /* pm_set_retires tells whether a set has any retention, or what it has left. */

@@ -53,11 +53,11 @@ build()
 	CONF
 }
 
-# start LOCKS: with so many max_locks_per_transaction
+# start LOCKS [OPTIONS]: with so many max_locks_per_transaction
 start()
 {
 	[ ! -e "$WORK/data/postmaster.pid" ] || pg_ctl -D "$WORK/data" -m fast -w -s stop
-	pg_ctl -D "$WORK/data" -l "$WORK/server.log" -o "-c max_locks_per_transaction=$1" -w -s start ||
+	pg_ctl -D "$WORK/data" -l "$WORK/server.log" -o "-c max_locks_per_transaction=$1 ${2:-}" -w -s start ||
 		{ tail -n 50 "$WORK/server.log"; die "the server does not start"; }
 }
 
@@ -410,9 +410,149 @@ case_name()
 	done
 }
 
+# ---------- writers ----------
+
+# eight writers at full speed, each row into the partition of now
+readonly writers=8 writers_seconds=40 reader_seconds=20 reader_after=5
+writers_script="INSERT INTO t (id, created_at, customer, payload)
+	VALUES (nextval('ids'), now(), (random() * 100000)::int, 'what happened');"
+
+# daily set w DEFAULT: ten days behind, five ahead, and five more partitions to
+# be made and five to be retired as soon as want_more asks for that
+writers_set()
+{
+	copy base w
+	sql w "CALL hand.make_partitions('attach', 't', current_date - 10, '1 day', 16)" &&
+		sql w 'CREATE SEQUENCE ids CACHE 100' &&
+		{ [ "$1" = none ] || sql w "CALL hand.make_default('attach', 't')"; } &&
+		sql w "INSERT INTO t SELECT g, current_date - 10 + g * interval '1 minute', g, 'old' FROM generate_series(0, 14400) g" &&
+		sql w "SELECT create_parent('public.t', 'created_at', '1 day', p_premake := 5, p_default_table := false)" >/dev/null &&
+		sql w 'VACUUM ANALYZE'
+}
+
+# what the sides do while the writers write and the reader reads
+maintain_none() { :; }
+
+maintain_partmgr()
+{
+	sql w "UPDATE part_config SET premake = 10, retention = '5 days', retention_keep_table = false"
+}
+
+# no lock_timeout, as most scripts have none
+maintain_hand()
+{
+	sql w "CALL hand.make_partitions('attach', 't', current_date + 6, '1 day', 5)"
+	for ((i = 10; i > 5; i--)); do
+		sql w "SELECT hand.partition_name('t', current_date - $i, '1 day')" |
+			{ read -r name; sql w "ALTER TABLE t DETACH PARTITION $name"; sql w "DROP TABLE $name"; }
+	done
+}
+
+maintain_pg_partman()
+{
+	sql w "INSERT INTO partman.part_config (parent_table, control, partition_type, partition_interval, datetime_string,
+			premake, retention, retention_keep_table, infinite_time_partitions)
+		VALUES ('public.t', 'created_at', 'native', '1 day', 'YYYY_MM_DD', 10, '5 days', false, true)"
+	sql w 'SELECT partman.run_maintenance(p_analyze := false, p_jobmon := false)'
+}
+
+# both came about: five partitions more, five less
+writers_done()
+{
+	[ "$(sql w "SELECT count(*) FILTER (WHERE d > 5) || ' ' || count(*) FILTER (WHERE d < -5) FROM (
+			SELECT to_date(right(inhrelid::regclass::text, 10), 'YYYY_MM_DD') - current_date AS d
+			FROM pg_inherits WHERE inhparent = 'public.t'::regclass
+			AND pg_get_expr((SELECT relpartbound FROM pg_class WHERE oid = inhrelid), inhrelid) <> 'DEFAULT') p")" = '5 0' ]
+}
+
+# writers LABEL SIDE DEFAULT: a run; latencies in microseconds, the end of the
+# maintenance in seconds after that of the reader
+writers()
+{
+	local label=$1 side=$2 pgbench reader maintenance begin='' late=''
+	writers_set "$3" || { failed=1; return; }
+	echo "$writers_script" >"$WORK/writers.sql"
+	rm -f "$WORK"/latency.*
+	pgbench -n -c $writers -j 2 -T $writers_seconds -l --log-prefix="$WORK/latency" -f "$WORK/writers.sql" w >"$WORK/pgbench.log" 2>&1 &
+	pgbench=$!
+	sleep $reader_after
+	{
+		sql w "SELECT count(*), pg_sleep($reader_seconds) FROM (SELECT count(*) FROM t) t" >/dev/null
+		date +%s.%N >"$WORK/reader.end"
+	} &
+	reader=$!
+	sleep 2
+	date +%s.%N >"$WORK/begin"
+	{
+		"maintain_$side" >/dev/null
+		until [ "$side" = none ] || writers_done; do sleep 0.1; done
+		date +%s.%N >"$WORK/maintenance.end"
+	} &
+	maintenance=$!
+	wait $reader
+	wait $pgbench || { cat "$WORK/pgbench.log"; failed=1; }
+	if [ "$side" != none ] && ! writers_done; then
+		echo "$label, $side: not done $((writers_seconds - reader_after - reader_seconds)) s after the reader" >&2
+		failed=1
+		kill $maintenance
+	fi
+	wait $maintenance
+	cat "$WORK"/latency.* | awk '{ print $3 }' >>"$samples/$label.$side"
+	[ "$side" = none ] ||
+		awk '{ t[NR] = $1 } END { printf "%.1f\n", t[2] - t[1] }' "$WORK/reader.end" "$WORK/maintenance.end" >>"$samples/$label.$side.late"
+}
+
+# percentiles LABEL SIDE: number, median, p99, p99.9 and maximum in milliseconds
+percentiles()
+{
+	sort -n "$samples/$1.$2" | awk '{ v[NR] = $1 / 1000 } END { if (NR) print NR,
+		v[int(NR * 0.5) + 1], v[int(NR * 0.99) + 1], v[int(NR * 0.999) + 1], v[NR] }'
+}
+
+# report_writers LABEL TARGET SIDE...: against the side none
+report_writers()
+{
+	local label=$1 target=$2 side
+	shift 2
+	printf '%-34s %9s %8s %8s %8s %9s %9s %9s  %s\n' "$label" writes median p99 p99.9 max '+p99.9' '+max' 'done after the reader'
+	for side in none "$@"; do
+		[ -s "$samples/$label.$side" ] || { printf '    %s: not measured\n' "$side"; failed=1; continue; }
+		awk -v side="$side" -v base="$(percentiles "$label" none)" -v run="$(percentiles "$label" "$side")" \
+			-v late="$(median "$label" "$side.late" 2>/dev/null)" -v target="$target" 'BEGIN {
+			split(base, b); split(run, r)
+			printf "    %-30s %9d %8.2f %8.2f %8.2f %9.1f", side == "none" ? "no maintenance" : side, r[1], r[2], r[3], r[4], r[5]
+			if (side == "none") { print ""; exit }
+			printf " %9.1f %9.1f  %s s\n", r[4] - b[4], r[5] - b[5], late
+			if (side == "partmgr" && target)
+				printf "    adds at most 100 ms, 50 ms at p99.9, and ends by itself: %s\n",
+					r[5] - b[5] <= 100 && r[4] - b[4] <= 50 && late != "" ? "met" : "MISSED" }' | tee -a "$WORK/report"
+	done
+}
+
+# The sides take turns.  The machine's own noise is in both: compare with the
+# maximum of the same load without maintenance.
+case_writers()
+{
+	local turns=$((repeat > 2 ? 2 : repeat)) label='writers'
+	start 1024 "-c shared_preload_libraries=partmgr -c partmgr.interval=1s"
+	for ((r = 0; r < turns; r++)); do
+		writers "$label" none none
+		writers "$label" partmgr none
+	done
+	writers "$label" hand none
+	[ -z "$have_partman" ] || writers "$label" pg_partman none
+	report_writers "$label" target partmgr hand ${have_partman:+pg_partman}
+	label='writers, with a default'
+	writers "$label" none default
+	writers "$label" partmgr default
+	report_writers "$label" '' partmgr
+	sql postgres 'DROP DATABASE w WITH (FORCE)'
+	start 1024
+}
+
 # ---------- all of them ----------
 
-cases=(create create5000 locks retire idle more memory look name)
+cases=(create create5000 locks retire idle more memory look name writers)
 [ $# -gt 0 ] && wanted=("$@") || wanted=("${cases[@]}")
 for name in "${wanted[@]}"; do
 	[[ " ${cases[*]} " == *" $name "* ]] || die "there is no case $name; cases are: ${cases[*]}"
