@@ -399,7 +399,10 @@ pm_log_write(List *entries)
 	pm_spi_end(&spi);
 }
 
-/* pm_log_repeats tells whether an entry says what the set's last one said. */
+/*
+ * pm_log_repeats tells whether one of the set's last entries said the same: two
+ * lanes may wait for the same session, each with a text of its own.
+ */
 bool
 pm_log_repeats(const PmLogEntry *entry)
 {
@@ -416,7 +419,7 @@ pm_log_repeats(const PmLogEntry *entry)
 	pm_spi_begin(&spi, ext.owner);
 	result = pm_spi_select(pm_config_sql(&ext,
 										 "SELECT FROM (SELECT action, message FROM %l WHERE parent_table = $1::regclass"
-										 " ORDER BY id DESC LIMIT 1) last WHERE action = $2 AND message = $3"),
+										 " ORDER BY id DESC LIMIT 5) last WHERE action = $2 AND message = $3"),
 						   3, types, values, NULL) > 0;
 	pm_spi_end(&spi);
 	return result;
