@@ -26,6 +26,7 @@ extern void pm_note_backfill(const PartSet *set, const PmOrder *order,
 extern const char *pm_step_name(const PlanStep *step);
 extern PlanStep *pm_first_step(const PartPlan *plan);
 extern bool pm_set_retires(const PartSet *set);
+extern bool pm_has_pending(const PmLook *look);
 extern bool pm_wants_upkeep(const PmLook *look, TimestampTz now);
 
 /* how a run by the worker comes to its end */
@@ -55,6 +56,7 @@ struct PmWorkerRun
 
 	/* the create lane: there is work for the other one */
 	bool		wants_upkeep;
+	bool		has_pending;	/* a detach that was cut short */
 
 	/* the upkeep lane: when it is to come back; 0: when there is work again */
 	TimestampTz next;

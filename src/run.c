@@ -299,6 +299,7 @@ create_step(PmWorkerRun *run)
 		pm_note_backfill(look->set, &order, plan);
 		pm_run_keep_blocked(run, look, plan);
 		run->wants_upkeep = pm_wants_upkeep(look, run->now);
+		run->has_pending = pm_has_pending(look);
 		return false;
 	}
 
@@ -377,7 +378,8 @@ pm_run_succeeded(PmWorkerRun *run)
 	else if (run->lane == LANE_UPKEEP)
 		(void) pm_config_note_upkeep(run->parent, run->now, run->next);
 	else
-		(void) pm_config_note_created(run->parent, run->now, run->wants_upkeep);
+		(void) pm_config_note_created(run->parent, run->now, run->wants_upkeep,
+									  run->has_pending);
 	if (run->steps > 0 || run->end == RUN_BUSY || run->blocked)
 		pm_log_trim(run->now);
 }

@@ -196,12 +196,16 @@ pm_config_note_success(List *parents, TimestampTz now)
 
 /*
  * pm_config_note_created records a run of the create lane that succeeded.  If
- * it has seen work for the other lane, that is due, unless it backs off.
+ * it has seen work for the other lane, that is due, unless it backs off; if that
+ * is a pending detach, it does not wait for the maintenance window to open.
  */
 bool
-pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep)
+pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep,
+					   bool has_pending)
 {
 	return note(list_make1_oid(parent),
+				has_pending ? CREATED ", next_upkeep = CASE WHEN upkeep_failures + upkeep_busy = 0"
+				" THEN least(next_upkeep, $2) ELSE coalesce(next_upkeep, $2) END" :
 				wants_upkeep ? CREATED ", next_upkeep = coalesce(next_upkeep, $2)" : CREATED,
 				now, 0, NULL, NULL);
 }
