@@ -251,6 +251,9 @@ typedef struct PmReference
 	bool		has_index;		/* by which its rows can be found */
 } PmReference;
 
+/* who has been at it for longer will hardly go away in the next moment */
+#define PM_LONG_MS 1000
+
 extern void pm_obstacle_check(const PmLook *look, PmTemplate *tmpl,
 							  PartPlan *plan);
 extern char *pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms);

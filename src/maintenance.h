@@ -48,8 +48,13 @@ struct PmWorkerRun
 	char	   *last_step;		/* to notice a step that changes nothing */
 	RunEnd		end;
 	bool		exclusive;		/* the step at work has writers, or all, wait */
+	Oid			target;			/* the partition that it locks, or InvalidOid */
+	List	   *waits_for;		/* OIDs of the tables that were locked, */
+	bool		waits_exclusive;	/* the parent in a mode that shuts out all */
+	bool		is_locked;		/* no step that locks the parent can be done */
+	List	   *locked;			/* of char *: partitions that are locked */
 	bool		cancel_blockers;
-	char	   *blockers;		/* who was in the way, or NULL */
+	char	   *blockers;		/* who was in the way first, or NULL */
 	List	   *failed;			/* of char *: partitions whose step failed */
 	char	   *blocked;		/* why the first step cannot be done, or NULL */
 	int			blocked_code;
@@ -75,6 +80,8 @@ extern bool pm_run_apply(PmWorkerRun *run, const PmLook *look,
 						 const PmTemplate *tmpl, PlanStep *step);
 extern void pm_run_step_failed(PmWorkerRun *run, const PlanStep *step,
 							   const ErrorData *edata);
+extern void pm_run_step_locked(PmWorkerRun *run, const PlanStep *step,
+							   const char *message);
 extern void pm_run_mark_failed(PmWorkerRun *run, PartPlan *plan);
 extern void pm_run_keep_blocked(PmWorkerRun *run, const PmLook *look,
 								const PartPlan *plan);
