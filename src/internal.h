@@ -273,6 +273,7 @@ extern char *pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl,
 						  const PlanStep *step);
 extern void pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl,
 						 const PlanStep *step, TimestampTz now);
+extern void pm_ddl_lock_detach(Oid parent, const Partition *partition);
 extern const char *pm_ddl_lock_held(int64 *lock_us);
 extern bool pm_ddl_drops_directly(const PartSet *set, const PmTemplate *tmpl,
 								  const PlanStep *step);
@@ -294,6 +295,8 @@ typedef struct PmTopLevel
 	int			lock_timeout;	/* ms, for each of its waits; 0: none */
 	int			relation_timeout;	/* ms, for each wait for a table; 0: as above */
 	const char *activity;		/* for pg_stat_activity */
+	Oid			parent;			/* if valid: these two are locked before the */
+	const Partition *partition; /* statement, and must still be what they were */
 } PmTopLevel;
 
 extern ErrorData *pm_toplevel_run(const PmTopLevel *top, MemoryContext context);

@@ -141,6 +141,18 @@ can_detach_concurrently(const PmLook *look, const PmTemplate *tmpl)
 		!OidIsValid(get_extension_oid("citus", missing_ok));
 }
 
+/* what is still to be known of a partition when this transaction is over */
+static Partition *
+copy_partition(const Partition *partition)
+{
+	Partition  *copy = palloc0(sizeof(Partition));
+
+	copy->oid = partition->oid;
+	copy->schema = pstrdup(partition->schema);
+	copy->name = pstrdup(partition->name);
+	return copy;
+}
+
 static PmLogEntry *
 entry_of(PmWorkerRun *run, const PmOutcome *outcome)
 {
@@ -173,6 +185,8 @@ begin_detach(PmWorkerRun *run, const PmLook *look, const PlanStep *step,
 	old = MemoryContextSwitchTo(run->context);
 	run->top = palloc0(sizeof(PmTopLevel));
 	run->top->sql = pm_ddl_detach_concurrently(look->set, step->partition);
+	run->top->parent = run->parent;
+	run->top->partition = copy_partition(step->partition);
 	run->top->userid = look->set->owner;
 	run->top->lock_timeout = pm_detach_timeout;
 	run->top->relation_timeout = pm_lock_timeout;

@@ -159,6 +159,8 @@ execute(const PmTopLevel *top, MemoryContext context)
 					  CreateCommandTag(pstmt->utilityStmt), list_make1(pstmt),
 					  NULL);
 	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	if (OidIsValid(top->parent))
+		pm_ddl_lock_detach(top->parent, top->partition);
 	(void) pm_portal_run(portal, None_Receiver);
 	PortalDrop(portal, false);
 	CommitTransactionCommand();
