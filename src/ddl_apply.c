@@ -101,6 +101,21 @@ lock_retired(const PmLook *look, const PlanStep *step)
 		changed_meanwhile(partition);
 }
 
+/*
+ * pm_ddl_lock_detach locks a partition that is about to be detached concurrently,
+ * in the transaction in which that begins, and checks that it is still what the
+ * plan was about: the statement has only its name.
+ */
+void
+pm_ddl_lock_detach(Oid parent, const Partition *partition)
+{
+	LockRelationOid(parent, ShareUpdateExclusiveLock);
+	LockRelationOid(partition->oid, ShareUpdateExclusiveLock);
+	if (!has_its_name(partition) || !get_rel_relispartition(partition->oid) ||
+		get_partition_parent(partition->oid, true) != parent)
+		changed_meanwhile(partition);
+}
+
 /* is_held asks anew for holds: no lock on the parent keeps one from coming. */
 static bool
 is_held(const PartSet *set, const Partition *partition)

@@ -154,7 +154,8 @@ extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
 								   int64 backfill);
 extern List *pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due);
 extern bool pm_config_note_success(List *parents, TimestampTz now);
-extern bool pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep);
+extern bool pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep,
+								   bool has_pending);
 extern bool pm_config_note_upkeep(Oid parent, TimestampTz now, TimestampTz next);
 extern bool pm_config_note_failure(PmLane lane, Oid parent, TimestampTz now,
 								   int sqlerrcode, const char *message);
@@ -257,6 +258,9 @@ typedef struct PmReference
 	bool		has_index;		/* by which its rows can be found */
 } PmReference;
 
+/* who has been at it for longer will hardly go away in the next moment */
+#define PM_LONG_MS 1000
+
 extern void pm_obstacle_check(const PmLook *look, PmTemplate *tmpl,
 							  PartPlan *plan);
 extern char *pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms);
@@ -282,6 +286,7 @@ extern char *pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl,
 						  const PlanStep *step);
 extern void pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl,
 						 const PlanStep *step, TimestampTz now);
+extern void pm_ddl_lock_detach(Oid parent, const Partition *partition);
 extern const char *pm_ddl_lock_held(int64 *lock_us);
 extern bool pm_ddl_drops_directly(const PartSet *set, const PmTemplate *tmpl,
 								  const PlanStep *step);
@@ -314,6 +319,8 @@ typedef struct PmTopLevel
 	int			relation_timeout;	/* ms, for each wait for a table; 0: as above */
 	double		cost_delay;		/* ms, the vacuum_cost_delay */
 	const char *activity;		/* for pg_stat_activity */
+	Oid			parent;			/* if valid: these two are locked before the */
+	const Partition *partition; /* statement, and must still be what they were */
 } PmTopLevel;
 
 extern ErrorData *pm_toplevel_run(const PmTopLevel *top, MemoryContext context);

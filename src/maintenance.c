@@ -169,6 +169,18 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	return plan;
 }
 
+/* pm_has_pending tells whether there is a concurrent detach that was cut short. */
+bool
+pm_has_pending(const PmLook *look)
+{
+	ListCell   *lc;
+
+	foreach(lc, look->partitions)
+		if (((Partition *) lfirst(lc))->is_pending)
+			return true;
+	return false;
+}
+
 /*
  * pm_wants_upkeep tells whether a set has anything to retire, or to care for.
  * What stands in the way of it is not asked: it would be asked every minute.

@@ -26,6 +26,7 @@ extern void pm_note_backfill(const PartSet *set, const PmOrder *order,
 extern const char *pm_step_name(const PlanStep *step);
 extern PlanStep *pm_first_step(const PartPlan *plan);
 extern bool pm_set_retires(const PartSet *set);
+extern bool pm_has_pending(const PmLook *look);
 extern bool pm_wants_upkeep(const PmLook *look, TimestampTz now);
 
 /* how a run by the worker comes to its end */
@@ -50,14 +51,20 @@ struct PmWorkerRun
 	char	   *last_step;		/* to notice a step that changes nothing */
 	RunEnd		end;
 	bool		exclusive;		/* the step at work has writers, or all, wait */
+	Oid			target;			/* the partition that it locks, or InvalidOid */
+	List	   *waits_for;		/* OIDs of the tables that were locked, */
+	bool		waits_exclusive;	/* the parent in a mode that shuts out all */
+	bool		is_locked;		/* no step that locks the parent can be done */
+	List	   *locked;			/* of char *: partitions that are locked */
 	bool		cancel_blockers;
-	char	   *blockers;		/* who was in the way, or NULL */
+	char	   *blockers;		/* who was in the way first, or NULL */
 	List	   *failed;			/* of char *: partitions whose step failed */
 	char	   *blocked;		/* why the first step cannot be done, or NULL */
 	int			blocked_code;
 
 	/* the create lane: there is work for the other one */
 	bool		wants_upkeep;
+	bool		has_pending;	/* a detach that was cut short */
 
 	/* the upkeep lane: when it is to come back; 0: when there is work again */
 	TimestampTz next;
@@ -78,6 +85,8 @@ extern bool pm_run_apply(PmWorkerRun *run, const PmLook *look,
 						 const PmTemplate *tmpl, PlanStep *step);
 extern void pm_run_step_failed(PmWorkerRun *run, const PlanStep *step,
 							   const ErrorData *edata);
+extern void pm_run_step_locked(PmWorkerRun *run, const PlanStep *step,
+							   const char *message);
 extern void pm_run_mark_failed(PmWorkerRun *run, PartPlan *plan);
 extern void pm_run_keep_blocked(PmWorkerRun *run, const PmLook *look,
 								const PartPlan *plan);

@@ -22,9 +22,6 @@
 
 #include "compat.h"
 
-/* who has been at it for longer will hardly go away in the next moment */
-#define LONG_MS 1000
-
 /* describes a backend; the time stands still, so that texts can be compared */
 #define BACKEND_TEXT \
 	"'process ' || a.pid || ' (' || a.backend_type || ', user ' || coalesce(a.usename, '-')" \
@@ -165,7 +162,7 @@ long_snapshots(void)
 												  " AND a.datid = (SELECT oid FROM pg_database WHERE datname = current_database())"
 												  " AND a.pid <> pg_backend_pid() AND $1 <> 0"
 												  " AND a.xact_start < clock_timestamp() - interval '%d milliseconds'",
-												  LONG_MS),
+												  PM_LONG_MS),
 										 BOOTSTRAP_SUPERUSERID);
 
 	return all == NIL ? NULL : (char *) linitial(all);

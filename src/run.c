@@ -49,6 +49,15 @@ pm_run_begin(Oid parent, TimestampTz now, PmLane lane)
 	return run;
 }
 
+/* those who have been there for long, or if there are none, all */
+static char *
+holders(Oid relation, bool exclusive)
+{
+	char	   *who = pm_obstacle_holders(relation, exclusive, PM_LONG_MS);
+
+	return who ? who : pm_obstacle_holders(relation, exclusive, 0);
+}
+
 /*
  * pm_run_postpone notes who is in the way, once as long as it is the same: a
  * reader that stays for hours must not fill part_log.
@@ -56,15 +65,23 @@ pm_run_begin(Oid parent, TimestampTz now, PmLane lane)
 void
 pm_run_postpone(PmWorkerRun *run, const char *message)
 {
-	char	   *who = pm_obstacle_holders(run->parent, run->exclusive, 0);
-	PmLogEntry	entry = {
-		.parent = run->parent,
-		.action = "postponed",
-		.message = psprintf("%s: %s", message, who ? who : "another session")
-	};
+	char	   *who = NULL;
+	PmLogEntry	entry = {.parent = run->parent, .action = "postponed"};
+	MemoryContext old;
 
+	if (OidIsValid(run->target))
+		who = holders(run->target, true);
+	if (who == NULL)
+		who = holders(run->parent, run->exclusive);
+	entry.message = psprintf("%s: %s", message, who ? who : "another session");
 	run->end = RUN_BUSY;
-	run->blockers = MemoryContextStrdup(run->context, entry.message);
+	old = MemoryContextSwitchTo(run->context);
+	run->waits_for = list_append_unique_oid(run->waits_for,
+											OidIsValid(run->target) ? run->target : run->parent);
+	run->waits_exclusive |= run->exclusive;
+	if (run->blockers == NULL)
+		run->blockers = pstrdup(entry.message);
+	MemoryContextSwitchTo(old);
 	if (!pm_log_repeats(&entry))
 		pm_log_failure(run->parent, entry.action, ERRCODE_LOCK_NOT_AVAILABLE,
 					   entry.message);
@@ -194,6 +211,26 @@ pm_run_step_failed(PmWorkerRun *run, const PlanStep *step, const ErrorData *edat
 }
 
 /*
+ * pm_run_step_locked notes that a lock was not to be had for a step.  Those that
+ * do not need it are done nevertheless, and the run begins anew soon.
+ */
+void
+pm_run_step_locked(PmWorkerRun *run, const PlanStep *step, const char *message)
+{
+	MemoryContext old;
+
+	pm_run_postpone(run, message);
+	if (step->kind == STEP_RETIRE)
+	{
+		run->is_locked = true;
+		return;
+	}
+	old = MemoryContextSwitchTo(run->context);
+	run->locked = lappend(run->locked, pstrdup(step->name));
+	MemoryContextSwitchTo(old);
+}
+
+/*
  * pm_run_apply carries out a step; false if it failed.  The error is kept for
  * the end of the run, and the next step follows: what keeps one partition must
  * not keep the others.
@@ -207,6 +244,11 @@ pm_run_apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
 
 	if (edata == NULL)
 		return true;
+	if (run->lane == LANE_UPKEEP && edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		pm_run_step_locked(run, step, edata->message);
+		return false;
+	}
 	if (ends_run(run, edata))
 		ReThrowError(edata);
 	pm_run_step_failed(run, step, edata);
@@ -299,6 +341,7 @@ create_step(PmWorkerRun *run)
 		pm_note_backfill(look->set, &order, plan);
 		pm_run_keep_blocked(run, look, plan);
 		run->wants_upkeep = pm_wants_upkeep(look, run->now);
+		run->has_pending = pm_has_pending(look);
 		return false;
 	}
 
@@ -348,11 +391,19 @@ note_busy(PmWorkerRun *run)
 {
 	const char *who = run->blockers ? run->blockers : "another session";
 	bool		at_end = pm_config_note_busy(run->lane, run->parent, run->now, who);
-	char	   *cancelled;
+	char	   *cancelled = NULL;
+	ListCell   *lc;
 
 	if (!at_end || !run->cancel_blockers)
 		return;
-	cancelled = pm_obstacle_cancel(run->parent, run->owner, run->exclusive);
+	foreach(lc, run->waits_for)
+	{
+		bool		exclusive = lfirst_oid(lc) != run->parent || run->waits_exclusive;
+		char	   *some = pm_obstacle_cancel(lfirst_oid(lc), run->owner, exclusive);
+
+		if (some)
+			cancelled = cancelled ? psprintf("%s, %s", cancelled, some) : some;
+	}
 	if (cancelled == NULL)
 		return;
 	pm_log_failure(run->parent, "cancelled", ERRCODE_LOCK_NOT_AVAILABLE,
@@ -377,7 +428,8 @@ pm_run_succeeded(PmWorkerRun *run)
 	else if (run->lane == LANE_UPKEEP)
 		(void) pm_config_note_upkeep(run->parent, run->now, run->next);
 	else
-		(void) pm_config_note_created(run->parent, run->now, run->wants_upkeep);
+		(void) pm_config_note_created(run->parent, run->now, run->wants_upkeep,
+									  run->has_pending);
 	if (run->steps > 0 || run->end == RUN_BUSY || run->blocked)
 		pm_log_trim(run->now);
 }

@@ -33,9 +33,6 @@
 /* a detach that waits for others to end is looked at again after so long */
 #define FINALIZE_SECONDS 5
 
-/* whoever holds a lock for longer will hardly let it go in lock_timeout */
-#define LONG_MS 1000
-
 /* no pause between two drops is longer */
 #define MAX_PAUSE_MS 60000
 
@@ -84,6 +81,33 @@ observe_window(PmWorkerRun *run, const PartSet *set, PartPlan *plan)
 	}
 }
 
+/* does a step change the set, and not only what has left it? */
+static bool
+is_about_parent(const PlanStep *step)
+{
+	return step->kind == STEP_RETIRE || step->kind == STEP_FINALIZE ||
+		step->kind == STEP_REATTACH;
+}
+
+/* What was found locked in this run is left to the next one. */
+static void
+observe_locks(const PmWorkerRun *run, PartPlan *plan)
+{
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, plan->steps)
+	{
+		PlanStep   *step = lfirst(lc);
+		bool		is_locked = run->is_locked && is_about_parent(step);
+
+		foreach(lc2, run->locked)
+			is_locked |= strcmp(lfirst(lc2), step->name) == 0;
+		if (is_locked)
+			make_wait(step, "a lock is not to be had");
+	}
+}
+
 /* A detach that is pending keeps core from beginning another one. */
 static void
 observe_pending(PmWorkerRun *run, PartPlan *plan)
@@ -118,6 +142,18 @@ can_detach_concurrently(const PmLook *look, const PmTemplate *tmpl)
 		!OidIsValid(get_extension_oid("citus", missing_ok));
 }
 
+/* what is still to be known of a partition when this transaction is over */
+static Partition *
+copy_partition(const Partition *partition)
+{
+	Partition  *copy = palloc0(sizeof(Partition));
+
+	copy->oid = partition->oid;
+	copy->schema = pstrdup(partition->schema);
+	copy->name = pstrdup(partition->name);
+	return copy;
+}
+
 static PmLogEntry *
 entry_of(PmWorkerRun *run, const PmOutcome *outcome)
 {
@@ -144,10 +180,14 @@ begin_detach(PmWorkerRun *run, const PmLook *look, const PlanStep *step,
 	MemoryContext old;
 
 	pm_mark_write(look->set, step, run->now);
+	run->target = step->partition->oid;
+	run->exclusive = true;
 
 	old = MemoryContextSwitchTo(run->context);
 	run->top = palloc0(sizeof(PmTopLevel));
 	run->top->sql = pm_ddl_detach_concurrently(look->set, step->partition);
+	run->top->parent = run->parent;
+	run->top->partition = copy_partition(step->partition);
 	run->top->userid = look->set->owner;
 	run->top->lock_timeout = pm_detach_timeout;
 	run->top->relation_timeout = pm_lock_timeout;
@@ -196,8 +236,8 @@ pm_run_toplevel_done(PmWorkerRun *run, ErrorData *edata)
 	}
 	if (edata != NULL && is_cut_short(edata))
 	{
-		pm_run_postpone(run, edata->message);
-		return false;
+		pm_run_step_locked(run, &step, edata->message);
+		return true;
 	}
 	if (edata != NULL)
 	{
@@ -237,12 +277,12 @@ do_in_transaction(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
  * that somebody has been at work there for long.
  */
 static bool
-is_in_use(PmWorkerRun *run)
+is_in_use(PmWorkerRun *run, const PlanStep *step)
 {
 	if (!run->exclusive ||
-		pm_obstacle_holders(run->parent, run->exclusive, LONG_MS) == NULL)
+		pm_obstacle_holders(run->parent, run->exclusive, PM_LONG_MS) == NULL)
 		return false;
-	pm_run_postpone(run, "the table is in use");
+	pm_run_step_locked(run, step, "the table is in use");
 	return true;
 }
 
@@ -256,17 +296,10 @@ decide_upkeep(PmWorkerRun *run, const PmLook *look, PmTemplate **tmpl)
 	run->next = 0;
 	pm_run_mark_failed(run, plan);
 	observe_window(run, look->set, plan);
+	observe_locks(run, plan);
 	observe_pending(run, plan);
 	pm_upkeep_observe(run, look, plan);
 	return plan;
-}
-
-/* does a step change the set, and not only what has left it? */
-static bool
-is_about_parent(const PlanStep *step)
-{
-	return step->kind == STEP_RETIRE || step->kind == STEP_FINALIZE ||
-		step->kind == STEP_REATTACH;
 }
 
 /*
@@ -284,10 +317,15 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	PlanStep   *step;
 	PmOutcome  *outcome;
 
+	run->exclusive = false;
+	run->target = InvalidOid;
 	for (bool locked = false;; locked = true)
 	{
 		if (locked && !pm_run_lock(run))
-			return false;
+		{
+			run->is_locked = true;
+			return true;		/* there may be steps that need no such lock */
+		}
 		look = pm_run_look(run);
 		if (look == NULL)
 			return false;
@@ -314,9 +352,10 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	{
 		run->exclusive = step->kind == STEP_RETIRE ||
 			(step->kind == STEP_REATTACH && look->dflt);
-		if (is_in_use(run))
-			return false;
-		do_in_transaction(run, look, tmpl, step, outcome);
+		if (!run->exclusive)
+			run->target = step->partition->oid;
+		if (!is_in_use(run, step))
+			do_in_transaction(run, look, tmpl, step, outcome);
 	}
 	PM_FAILPOINT("upkeep-after");
 	return true;

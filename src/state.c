@@ -196,12 +196,16 @@ pm_config_note_success(List *parents, TimestampTz now)
 
 /*
  * pm_config_note_created records a run of the create lane that succeeded.  If
- * it has seen work for the other lane, that is due, unless it backs off.
+ * it has seen work for the other lane, that is due, unless it backs off; if that
+ * is a pending detach, it does not wait for the maintenance window to open.
  */
 bool
-pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep)
+pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep,
+					   bool has_pending)
 {
 	return note(list_make1_oid(parent),
+				has_pending ? CREATED ", next_upkeep = CASE WHEN upkeep_failures + upkeep_busy = 0"
+				" THEN least(next_upkeep, $2) ELSE coalesce(next_upkeep, $2) END" :
 				wants_upkeep ? CREATED ", next_upkeep = coalesce(next_upkeep, $2)" : CREATED,
 				now, 0, NULL, NULL);
 }
@@ -399,7 +403,10 @@ pm_log_write(List *entries)
 	pm_spi_end(&spi);
 }
 
-/* pm_log_repeats tells whether an entry says what the set's last one said. */
+/*
+ * pm_log_repeats tells whether one of the set's last entries said the same: two
+ * lanes may wait for the same session, each with a text of its own.
+ */
 bool
 pm_log_repeats(const PmLogEntry *entry)
 {
@@ -416,7 +423,7 @@ pm_log_repeats(const PmLogEntry *entry)
 	pm_spi_begin(&spi, ext.owner);
 	result = pm_spi_select(pm_config_sql(&ext,
 										 "SELECT FROM (SELECT action, message FROM %l WHERE parent_table = $1::regclass"
-										 " ORDER BY id DESC LIMIT 1) last WHERE action = $2 AND message = $3"),
+										 " ORDER BY id DESC LIMIT 5) last WHERE action = $2 AND message = $3"),
 						   3, types, values, NULL) > 0;
 	pm_spi_end(&spi);
 	return result;

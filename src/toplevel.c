@@ -170,6 +170,8 @@ execute_one(const PmTopLevel *top, const RawStmt *raw, MemoryContext context)
 					  CreateCommandTag(pstmt->utilityStmt), list_make1(pstmt),
 					  NULL);
 	PortalStart(portal, NULL, 0, InvalidSnapshot);
+	if (OidIsValid(top->parent))
+		pm_ddl_lock_detach(top->parent, top->partition);
 	(void) pm_portal_run(portal, None_Receiver);
 	PortalDrop(portal, false);
 	CommitTransactionCommand();
