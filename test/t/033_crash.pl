@@ -135,10 +135,11 @@ foreach my $retention ($move, $drop)
 		{
 			my $at_gate = sub {
 				return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity
-					WHERE backend_type = 'partmgr worker' AND wait_event = 'advisory'}) eq '1';
+					WHERE backend_type LIKE 'partmgr%' AND wait_event = 'advisory'}) > 0;
 			};
 			my $done = sub {
-				return $node->safe_psql('postgres', 'SELECT last_success IS NOT NULL FROM part_state') eq 't';
+				return $node->safe_psql('postgres', q{SELECT last_success IS NOT NULL AND next_upkeep IS NULL
+					AND (SELECT count(*) = 0 FROM maintenance_plan('ev')) FROM part_state}) eq 't';
 			};
 
 			poll_until(sub { $at_gate->() || $done->() }) or die 'the worker does not come to a statement';
