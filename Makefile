@@ -56,7 +56,7 @@ ifeq ($(with_llvm), yes)
 $(patsubst %.o,%.bc,$(OBJS)): $(wildcard src/*.h)
 endif
 
-.PHONY: test test-long test-assert test-valgrind bench check-source check-symbols demo
+.PHONY: test test-long test-crash test-assert test-valgrind bench check-source check-symbols demo
 
 # make test				everything, on every major that can be had here
 # make test T=retention	one test (of any kind), on 15
@@ -66,7 +66,7 @@ test:
 	$(if $(T),test/run.sh --major $(firstword $(MAJORS) 15) $(T),test/majors.sh $(MAJORS))
 
 # crashes and races: minutes, not seconds
-test-long:
+test-long test-crash:
 	test/install.sh test
 	test/run.sh --long $(T)
 

@@ -179,6 +179,7 @@ call_apply(void *arg)
 		pm_archive(call->look->set, call->step, call->now);
 	else
 		pm_ddl_apply(call->look, call->tmpl, call->step, call->now);
+	PM_FAILPOINT(psprintf("applied-%s", pm_step_name(call->step)));
 }
 
 /* errors that end a run: a lock, what cannot happen, or too many */
@@ -302,7 +303,8 @@ pm_run_look(PmWorkerRun *run)
 void
 pm_run_note_step(PmWorkerRun *run, const PmOutcome *outcome)
 {
-	char	   *name = psprintf("%s %s", outcome->step_name, outcome->partition);
+	/* by its kind: what the plan calls a drop is a detach first, and then a drop */
+	char	   *name = psprintf("%d %s", outcome->step->kind, outcome->partition);
 
 	if (run->last_step && strcmp(run->last_step, name) == 0)
 		elog(ERROR, "step \"%s\" of partition %s had no effect",

@@ -172,7 +172,7 @@ sql(q{UPDATE part_config SET retention = '40' WHERE parent_table = 'wd'});
 becomes(qq{SELECT upkeep_blockers ~ 'process $pid .*user postgres, application the report, idle in transaction, since' FROM part_state WHERE parent_table = 'wd'::regclass},
 	't', 'who is in the way of a plain detach is known');
 becomes(q{SELECT count(*) > 8 FROM rungs WHERE t = 'wd'}, 't', 'the ladder is climbed, and begun again');
-is( sql(q{SELECT busy, pause BETWEEN interval '50 ms' * powerpower(2, busy - 1) * 0.5 AND interval '50 ms' * power(2, busy - 1) * 1.25
+is( sql(q{SELECT busy, pause BETWEEN interval '50 ms' * power(2, busy - 1) * 0.5 AND interval '50 ms' * power(2, busy - 1) * 1.25
 		OR pause BETWEEN interval '0.9 s' AND interval '1 s' FROM rungs WHERE t = 'wd' AND busy <= 8 ORDER BY busy}),
 	join("\n", map { "$_|t" } 1 .. 8), 'its pauses grow');
 is(sql(q{SELECT DISTINCT action, sqlstate, message ~ 'application the report' FROM part_log WHERE parent_table = 'wd'::regclass AND action NOT IN ('create')}),
@@ -295,5 +295,6 @@ becomes(q{SELECT parts('con')}, 'p50 p60 p70 p80', 'then it is dropped');
 becomes(q{SELECT status FROM partition_health_summary('con')}, 'HEALTHY', 'and the set is healthy');
 $reader->quit;
 
+unlike(log_since($node, 0), qr/had no effect/, 'no step was done twice');
 $node->stop;
 done_testing();
