@@ -302,7 +302,9 @@ pm_run_look(PmWorkerRun *run)
 void
 pm_run_note_step(PmWorkerRun *run, const PmOutcome *outcome)
 {
-	char	   *name = psprintf("%s %s", outcome->step_name, outcome->partition);
+	/* with its kind: a partition is dropped in two steps that are called so */
+	char	   *name = psprintf("%d %s %s", outcome->step->kind, outcome->step_name,
+								outcome->partition);
 
 	if (run->last_step && strcmp(run->last_step, name) == 0)
 		elog(ERROR, "step \"%s\" of partition %s had no effect",
