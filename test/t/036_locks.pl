@@ -87,6 +87,7 @@ ok( $node->poll_query_until('postgres', q{SELECT to_regclass('ev_old') IS NULL})
 is( $node->safe_psql('postgres', q{SELECT string_agg(action || coalesce(': ' || lock, ''), ', ' ORDER BY id) FROM part_log
 	WHERE parent_table = 'ev'::regclass AND partition_name = 'public.ev_old'}),
 	'detach: SHARE UPDATE EXCLUSIVE, drop', 'in two steps, without ACCESS EXCLUSIVE on the parent');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM part_log WHERE action = 'failed'}), '0', 'neither of them has failed');
 
 # a writer in the default itself: creation comes back later
 $writer->query_safe(q{BEGIN; INSERT INTO wd VALUES (now() + interval '60 days', 1);});
