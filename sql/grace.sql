@@ -80,6 +80,11 @@ UPDATE part_config SET retention_keep_table = true, retention_grace = NULL WHERE
 SELECT pass('ev');
 SELECT * FROM plan('ev');
 UPDATE part_config SET retention_keep_table = false, retention_grace = '-1 day' WHERE parent_table = 'ev';
+-- what was detached is carried on with, also without a retention
+BEGIN;
+UPDATE part_config SET retention = NULL WHERE parent_table = 'ev';
+SELECT partition_name, action FROM drop_old_partitions('ev');
+ROLLBACK;
 
 -- attached elsewhere, or dropped and made again under the same name: left alone
 UPDATE part_config SET retention_keep_table = false, retention_grace = '1 day' WHERE parent_table = 'ev';
@@ -119,7 +124,9 @@ SELECT parts('moved');
 -- By number, by size, and what is kept of the newest
 --
 CALL make('numbered');
+SELECT * FROM drop_old_partitions('numbered');	-- there is none yet
 UPDATE part_config SET retention_partitions = 4 WHERE parent_table = 'numbered';
+SELECT partition_name, action FROM drop_old_partitions('numbered', NULL::text, true);
 SELECT * FROM plan('numbered');
 UPDATE part_config SET retention_keep_newest = 6 WHERE parent_table = 'numbered';
 SELECT * FROM plan('numbered');
@@ -143,6 +150,7 @@ UPDATE part_config SET retention_size = '1 MB' WHERE parent_table = 'sized';
 SELECT * FROM plan('sized');
 UPDATE part_config SET retention_size = '250 kB' WHERE parent_table = 'sized';
 SELECT step, partition, reason FROM plan('sized');
+SELECT partition_name, action FROM drop_old_partitions('sized', NULL::text, true);
 UPDATE part_config SET retention_size = '1 bytes' WHERE parent_table = 'sized';
 SELECT step, partition FROM plan('sized');	-- never the current one
 UPDATE part_config SET retention_size = 'much' WHERE parent_table = 'sized';

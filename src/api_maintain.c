@@ -18,6 +18,7 @@
 #include "api.h"
 #include "catalog/pg_class.h"
 #include "funcapi.h"
+#include "maintenance.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/builtins.h"
@@ -426,12 +427,12 @@ partmgr_drop_old_partitions(PG_FUNCTION_ARGS)
 	pm_arg_not_null(fcinfo, 2, "p_dry_run");
 	retention = pm_arg_text(fcinfo, 1);
 	if (OidIsValid(parent) && retention == NULL &&
-		!pm_config_read_one(parent)->has_retention)
+		!pm_set_retires(pm_config_read_one(parent)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("no retention is configured for table \"%s\"",
 						get_rel_name(parent)),
-				 errhint("Pass p_retention, or set the column retention in part_config.")));
+				 errhint("Pass p_retention, or set retention, retention_partitions or retention_size in part_config.")));
 	retire_old(fcinfo, parent, retention, PG_GETARG_BOOL(2));
 	PG_RETURN_NULL();
 }

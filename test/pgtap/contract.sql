@@ -34,17 +34,42 @@ SELECT results_eq($$SELECT col FROM columns_of('partman.part_config')$$, ARRAY[
 	'retention_keep_publication boolean NOT NULL DEFAULT false',
 	'time_zone text',
 	'name_format text',
-	'grid_origin text'], 'columns of part_config');
+	'grid_origin text',
+	'retention_partitions integer',
+	'retention_size text',
+	'retention_keep_newest integer NOT NULL DEFAULT 0',
+	'retention_grace interval',
+	'detach_before_drop boolean NOT NULL DEFAULT false',
+	'archive_function text',
+	$$abort_after_wait text NOT NULL DEFAULT 'none'::text$$,
+	'maintenance_window text',
+	'analyze_parent boolean NOT NULL DEFAULT true',
+	'cold_after text',
+	'cold_vacuum boolean NOT NULL DEFAULT true',
+	'cold_reindex boolean NOT NULL DEFAULT false',
+	'cold_tablespace text',
+	'cold_storage text',
+	'cold_cluster text'], 'columns of part_config');
 SELECT results_eq($$SELECT col FROM columns_of('partman.part_state')$$, ARRAY[
 	'parent_table regclass NOT NULL',
 	'next_run timestamp with time zone NOT NULL',
-	'next_upkeep timestamp with time zone',
 	'last_run timestamp with time zone',
 	'last_success timestamp with time zone',
 	'failures integer NOT NULL DEFAULT 0',
 	'last_sqlstate text',
 	'last_error text',
 	'last_error_at timestamp with time zone',
+	'busy integer NOT NULL DEFAULT 0',
+	'busy_since timestamp with time zone',
+	'blockers text',
+	'next_upkeep timestamp with time zone',
+	'upkeep_failures integer NOT NULL DEFAULT 0',
+	'upkeep_sqlstate text',
+	'upkeep_error text',
+	'upkeep_error_at timestamp with time zone',
+	'upkeep_busy integer NOT NULL DEFAULT 0',
+	'upkeep_busy_since timestamp with time zone',
+	'upkeep_blockers text',
 	'backfill text'], 'columns of part_state');
 SELECT results_eq($$SELECT col FROM columns_of('partman.part_log')$$, ARRAY[
 	'id bigint NOT NULL',
@@ -55,14 +80,92 @@ SELECT results_eq($$SELECT col FROM columns_of('partman.part_log')$$, ARRAY[
 	'range text',
 	'row_estimate bigint',
 	'bytes bigint',
+	'lock text',
+	'lock_held interval',
 	'sqlstate text',
 	'message text'], 'columns of part_log');
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_detached')$$, ARRAY[
+	'partition regclass NOT NULL',
+	'parent_table regclass NOT NULL',
+	'range text NOT NULL',
+	'lower_raw bigint',
+	'upper_raw bigint',
+	'reason text NOT NULL',
+	'marked_at timestamp with time zone NOT NULL',
+	'drop_after timestamp with time zone',
+	'is_settled boolean NOT NULL DEFAULT false',
+	'verdict text',
+	'retry_after timestamp with time zone'], 'columns of part_detached');
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_hold')$$, ARRAY[
+	'id bigint NOT NULL',
+	'parent_table regclass NOT NULL',
+	'lower text',
+	'upper text',
+	'reason text NOT NULL',
+	'held_by text NOT NULL',
+	'held_at timestamp with time zone NOT NULL'], 'columns of part_hold');
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_upkeep')$$, ARRAY[
+	'partition regclass NOT NULL',
+	'task text NOT NULL',
+	'parent_table regclass NOT NULL',
+	'done_at timestamp with time zone NOT NULL',
+	'detail text NOT NULL',
+	'bytes_before bigint',
+	'bytes_after bigint'], 'columns of part_upkeep');
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_job')$$, ARRAY[
+	'id bigint NOT NULL',
+	'parent_table regclass NOT NULL',
+	'kind text NOT NULL',
+	'definition text',
+	'search_path text',
+	'is_queued boolean NOT NULL',
+	$$state text NOT NULL DEFAULT 'queued'::text$$,
+	'asked_by text NOT NULL',
+	'asked_at timestamp with time zone NOT NULL',
+	'started_at timestamp with time zone',
+	'finished_at timestamp with time zone',
+	'total integer',
+	'done integer NOT NULL DEFAULT 0',
+	$$finished oid[] NOT NULL DEFAULT '{}'::oid[]$$,
+	'index_oid oid',
+	'worker_pid integer',
+	'sqlstate text',
+	'message text'], 'columns of part_job');
+SELECT results_eq($$SELECT col FROM columns_of('partman.part_jobs')$$, ARRAY[
+	'id bigint',
+	'parent_table regclass',
+	'kind text',
+	'definition text',
+	'state text',
+	'done integer',
+	'total integer',
+	'asked_by text',
+	'asked_at timestamp with time zone',
+	'started_at timestamp with time zone',
+	'finished_at timestamp with time zone',
+	'sqlstate text',
+	'message text'], 'columns of part_jobs');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+	WHERE relnamespace = 'partman'::regnamespace AND relkind = 'r' AND atttypid::regtype::text ~ '^reg' AND atttypid <> 'regclass'::regtype$$,
+	'only regclass among the reg* types: pg_upgrade refuses the others');
 SELECT col_is_pk('partman', 'part_config', 'parent_table', 'key of part_config');
 SELECT col_is_pk('partman', 'part_state', 'parent_table', 'key of part_state');
+SELECT col_is_pk('partman', 'part_log', 'id', 'key of part_log');
+SELECT col_is_pk('partman', 'part_detached', 'partition', 'key of part_detached');
+SELECT col_is_pk('partman', 'part_hold', 'id', 'key of part_hold');
+SELECT col_is_pk('partman', 'part_upkeep', ARRAY['partition', 'task'], 'key of part_upkeep');
+SELECT col_is_pk('partman', 'part_job', 'id', 'key of part_job');
 SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WHERE conrelid = 'partman.part_config'::regclass AND contype IN ('c', 'p') ORDER BY conname$$,
-	ARRAY['part_config_automatic_maintenance_check', 'part_config_epoch_check', 'part_config_parent_table_pkey',
+	ARRAY['part_config_abort_after_wait_check', 'part_config_archive_drops_check', 'part_config_archive_function_check',
+		'part_config_automatic_maintenance_check', 'part_config_cold_cluster_check', 'part_config_cold_storage_check',
+		'part_config_cold_tablespace_check', 'part_config_epoch_check', 'part_config_grace_drops_check', 'part_config_parent_table_pkey',
+		'part_config_retention_grace_check', 'part_config_retention_keep_newest_check', 'part_config_retention_partitions_check',
 		'part_config_type_check', 'positive_premake_check', 'retention_schema_not_empty_chk'],
-	'constraints of part_config have the names they have in pg_partman');
+	'constraints of part_config have the names they have in pg_partman, if it has them');
+SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WHERE connamespace = 'partman'::regnamespace AND contype <> 'n'
+	AND conrelid <> 'partman.part_config'::regclass ORDER BY conname$$,
+	ARRAY['part_detached_pkey', 'part_hold_pkey', 'part_job_kind_check', 'part_job_pkey', 'part_job_state_check', 'part_log_pkey',
+		'part_state_pkey', 'part_upkeep_pkey'], 'constraints of the other tables');
 
 -- ---------- functions ----------
 
@@ -75,6 +178,7 @@ CREATE TEMP TABLE signatures AS SELECT p.oid, p.proname::text COLLATE "default" 
 	WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'partmgr');
 SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE ORDER BY text COLLATE "C"$$, ARRAY[
 	'function analyze_partitions(p_parent_table text) -> TABLE(partition_name text, row_estimate bigint, last_analyze timestamp with time zone) v',
+	'function cancel_job(p_job bigint) -> boolean v',
 	'function check_default(p_exact_count boolean DEFAULT true, p_ignore_infinity boolean DEFAULT false) -> TABLE(default_table text, count bigint) v',
 	'function config_cleanup(p_parent_table text) -> void v',
 	'function create_future_partitions(p_parent_table text, p_count integer) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
@@ -91,6 +195,8 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	'function part_config_forget() -> event_trigger v definer',
 	'function partition_gap_fill(p_parent_table text) -> integer v',
 	'function partition_health_summary(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, status text, partitions bigint, row_estimate bigint, bytes bigint, oldest text, newest text, partitions_ahead integer, time_ahead interval, pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint, last_run timestamp with time zone, last_error text, last_sqlstate text, last_error_at timestamp with time zone, next_run timestamp with time zone, problems text[], notes text[]) s',
+	'function queue_create_index_concurrently(p_parent_table text, p_definition text) -> bigint v',
+	'function queue_reindex_partitions(p_parent_table text) -> bigint v',
 	'function reattach_partition(p_partition text) -> void v',
 	'function release_hold(p_hold bigint) -> void v',
 	'function resume_maintenance(p_parent_table text DEFAULT NULL::text) -> bigint v',
@@ -99,17 +205,20 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	'function show_partition_info(p_child_table text, p_partition_interval text DEFAULT NULL::text, p_parent_table text DEFAULT NULL::text, p_table_exists boolean DEFAULT true, OUT child_start_time timestamp with time zone, OUT child_end_time timestamp with time zone, OUT child_start_id bigint, OUT child_end_id bigint, OUT suffix text) -> record s',
 	'function show_partition_name(p_parent_table text, p_value text, OUT partition_schema text, OUT partition_table text, OUT suffix_timestamp timestamp with time zone, OUT suffix_id bigint, OUT table_exists boolean) -> record s',
 	'function show_partitions(p_parent_table text, p_order text DEFAULT ''ASC''::text, p_include_default boolean DEFAULT false) -> TABLE(partition_schemaname text, partition_tablename text) s',
+	'function vacuum_partitions(p_parent_table text, p_full boolean DEFAULT false) -> TABLE(partition_name text, bytes_before bigint, bytes_after bigint, seconds double precision, message text) v',
 	'function wake_worker() -> void v',
 	'function worker_status(OUT datid oid, OUT datname text, OUT state text, OUT lane text, OUT next_due timestamp with time zone, OUT pid integer) -> SETOF record v',
+	'procedure create_index_concurrently(IN p_parent_table text, IN p_definition text) v',
+	'procedure reindex_partitions(IN p_parent_table text) v',
 	'procedure run_maintenance_proc(IN p_wait integer DEFAULT 0, IN p_analyze boolean DEFAULT false, IN p_jobmon boolean DEFAULT true) v'
 	], 'functions, with table arguments as text');
 -- each of them as regclass too, alike but for the default of that argument
 SELECT set_eq($$SELECT proname::text, count(*) FROM signatures WHERE is_regclass AND proname <> 'regclass_eq_text' GROUP BY proname$$,
-	$$SELECT proname::text, count(*) FROM signatures WHERE text ~ '\(p_(parent_table|child_table|partition) text' GROUP BY proname$$,
+	$$SELECT proname::text, count(*) FROM signatures WHERE text ~ '\((IN )?p_(parent_table|child_table|partition) text' GROUP BY proname$$,
 	'each function exists with table arguments as regclass, too');
-SELECT is_empty($$SELECT t.text FROM signatures t WHERE is_regclass IS FALSE AND text ~ '\(p_(parent_table|child_table|partition) text' AND NOT EXISTS (
+SELECT is_empty($$SELECT t.text FROM signatures t WHERE is_regclass IS FALSE AND text ~ '\((IN )?p_(parent_table|child_table|partition) text' AND NOT EXISTS (
 	SELECT FROM signatures r WHERE r.is_regclass AND r.proname = t.proname AND r.text IN (
-		regexp_replace(t.text, '(\(p_\w+) text( DEFAULT NULL::text)?', '\1 regclass'),
+		regexp_replace(t.text, '(\((IN )?p_\w+) text( DEFAULT NULL::text)?', '\1 regclass'),
 		t.text))$$, 'and with the same other arguments, results and volatility');
 
 -- ---------- rights ----------
@@ -123,16 +232,25 @@ SELECT ok(NOT has_function_privilege('public', 'partman.wake_worker()', 'EXECUTE
 SELECT results_eq($$SELECT relname::text COLLATE "default", has_table_privilege('public', oid, 'SELECT'), has_table_privilege('public', oid, 'INSERT'),
 		has_table_privilege('public', oid, 'UPDATE'), has_table_privilege('public', oid, 'DELETE'), has_table_privilege('public', oid, 'TRUNCATE'),
 		relrowsecurity FROM pg_class WHERE relnamespace = 'partman'::regnamespace AND relkind = 'r' ORDER BY relname$$,
-	$$VALUES ('part_config', true, false, false, false, false, true), ('part_log', true, false, false, false, false, true),
-		('part_state', true, false, false, false, false, true)$$, 'tables are for reading, under row security');
+	$$SELECT t, true, false, false, false, false, true
+		FROM unnest(ARRAY['part_config', 'part_detached', 'part_hold', 'part_job', 'part_log', 'part_state', 'part_upkeep']) t$$,
+	'tables are for reading, under row security');
+SELECT results_eq($$SELECT relname::text COLLATE "default", has_table_privilege('public', oid, 'SELECT'), has_table_privilege('public', oid, 'INSERT, UPDATE, DELETE'),
+		reloptions COLLATE "default" FROM pg_class WHERE relnamespace = 'partman'::regnamespace AND relkind = 'v' ORDER BY relname$$,
+	$$VALUES ('part_jobs', true, false, '{security_barrier=true}'::text[]), ('partition_metadata', true, false, NULL)$$, 'so are views');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'partman'::regnamespace
+	AND CASE relkind WHEN 'S' THEN has_sequence_privilege('public', oid, 'USAGE, SELECT, UPDATE') END$$, 'sequences are nobody''s');
 SELECT results_eq($$SELECT attname::text COLLATE "default" FROM pg_attribute WHERE attrelid = 'partman.part_config'::regclass AND attnum > 0
 	AND NOT has_column_privilege('public', attrelid, attnum, 'UPDATE') ORDER BY attnum$$,
 	ARRAY['parent_table', 'control', 'partition_type', 'epoch'], 'all columns of part_config can be updated but those that make the set');
-SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute WHERE attrelid IN ('partman.part_state'::regclass, 'partman.part_log'::regclass)
-	AND attnum > 0 AND has_column_privilege('public', attrelid, attnum, 'UPDATE, INSERT')$$, 'nobody writes part_state and part_log');
+SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+	WHERE relnamespace = 'partman'::regnamespace AND relkind IN ('r', 'v') AND relname <> 'part_config'
+	AND attnum > 0 AND has_column_privilege('public', attrelid, attnum, 'UPDATE, INSERT, REFERENCES')$$, 'nobody writes the other tables');
 SELECT policies_are('partman', 'part_config', ARRAY['read_own', 'change_own'], 'policies of part_config');
-SELECT policies_are('partman', 'part_state', ARRAY['read_own'], 'policies of part_state');
-SELECT policies_are('partman', 'part_log', ARRAY['read_own'], 'policies of part_log');
+SELECT policies_are('partman', t, ARRAY['read_own'], 'policies of ' || t)
+	FROM unnest(ARRAY['part_state', 'part_log', 'part_detached', 'part_hold', 'part_upkeep', 'part_job']::name[]) t;
+SELECT is((SELECT count(DISTINCT replace(pg_get_expr(polqual, polrelid), relname, 'it'))::int FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
+	WHERE relnamespace = 'partman'::regnamespace AND polname = 'read_own' AND polcmd = 'r' AND polroles = '{0}'), 1, 'who may read is the same for all tables');
 SELECT is_empty($$SELECT text FROM signatures s JOIN pg_proc p USING (oid) WHERE p.prosecdef AND NOT p.proconfig @> '{"search_path=pg_catalog, pg_temp"}'$$,
 	'no SECURITY DEFINER function without a search_path');
 
@@ -149,20 +267,26 @@ SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_c
 	AND col_description(attrelid, attnum) IS NULL$$, 'columns have comments');
 SELECT is_empty($$SELECT classid::regclass, objid FROM pg_depend
 	WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'partmgr')
-	AND classid = 'pg_class'::regclass AND objid::regclass::text !~ '^partman\.(part_config|part_state|part_log|partition_metadata|part_log_id_seq)$'$$,
+	AND classid = 'pg_class'::regclass AND objid::regclass::text !~ '^partman\.(part_(config|state|log|detached|hold|upkeep|jobs?|(log|hold|job)_id_seq)|partition_metadata)$'$$,
 	'no other relations');
-SELECT results_eq($$SELECT e::regclass::text, extcondition[1] COLLATE "default" FROM pg_extension, unnest(extconfig) e WHERE extname = 'partmgr'$$,
-	$$VALUES ('partman.part_config', 'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)')$$, 'part_config is dumped, without what is gone');
+SELECT results_eq($$SELECT e::regclass::text, c COLLATE "default" FROM pg_extension, unnest(extconfig, extcondition) AS u(e, c) WHERE extname = 'partmgr'$$,
+	$$VALUES ('partman.part_config', 'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)'),
+		('partman.part_detached', 'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class) AND partition IN (SELECT oid FROM pg_catalog.pg_class)'),
+		('partman.part_hold', 'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)'),
+		('partman.part_hold_id_seq', '')$$,
+	'configuration, marks and holds are dumped, without what is gone');
 SELECT is((SELECT extversion FROM pg_extension WHERE extname = 'partmgr'), '1.0', 'version');
 SELECT ok(NOT (SELECT extrelocatable FROM pg_extension WHERE extname = 'partmgr'), 'the schema is chosen once');
 
 -- ---------- settings ----------
 
 SELECT results_eq($$SELECT name, setting, unit, vartype, context FROM pg_settings WHERE name LIKE 'partmgr.%' AND name <> 'partmgr.failpoints' ORDER BY name$$,
-	$$VALUES ('partmgr.enabled', 'on', NULL, 'bool', 'sighup'), ('partmgr.interval', '60', 's', 'integer', 'sighup'),
+	$$VALUES ('partmgr.detach_timeout', '600000', 'ms', 'integer', 'sighup'), ('partmgr.drop_pause', '1000', 'ms', 'integer', 'sighup'),
+		('partmgr.enabled', 'on', NULL, 'bool', 'sighup'), ('partmgr.interval', '60', 's', 'integer', 'sighup'),
 		('partmgr.lock_timeout', '100', 'ms', 'integer', 'superuser'), ('partmgr.log_days', '90', NULL, 'integer', 'sighup'),
 		('partmgr.max_create', '1000', NULL, 'integer', 'superuser'), ('partmgr.max_workers', '2', NULL, 'integer', 'sighup'),
-		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser'), ('partmgr.step_timeout', '600000', 'ms', 'integer', 'sighup')$$, 'settings') FROM partman.run_maintenance();
+		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser'), ('partmgr.step_timeout', '600000', 'ms', 'integer', 'sighup'),
+		('partmgr.vacuum_cost_delay', '2', 'ms', 'real', 'sighup')$$, 'settings') FROM partman.run_maintenance();
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'partmgr.%' AND short_desc !~ '^[A-Z].*\.$'$$, 'settings have descriptions');
 
 -- ---------- as pg_partman's users call it ----------

@@ -70,8 +70,9 @@ sub is_whole
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM part_state'), '1', "$what: so is the state");
 	is( $node->safe_psql('postgres', q{
 			SELECT string_agg(relname, ',') FROM pg_class
-			WHERE relname ~ '^ev_' AND relkind = 'r' AND NOT relispartition AND relnamespace <> 'retired'::regnamespace}),
-		'', "$what: no table stands alone");
+			WHERE relname ~ '^ev_' AND relkind = 'r' AND NOT relispartition AND relnamespace <> 'retired'::regnamespace
+			AND oid NOT IN (SELECT partition FROM part_detached)}),
+		'', "$what: no table stands alone but those that retention has marked");
 	is( $node->safe_psql('postgres', q{
 			SELECT count(*) FILTER (WHERE previous <> lower_time)
 			FROM (SELECT lower_time, lag(upper_time) OVER (ORDER BY lower_time) AS previous
