@@ -177,6 +177,7 @@ extern void pm_mark_write(const PartSet *set, const PlanStep *step,
 						  TimestampTz now);
 extern void pm_mark_settled(Oid partition);
 extern void pm_mark_forget(Oid partition);
+extern void pm_mark_forget_attached(Oid parent);
 extern bool pm_mark_lock(Oid partition, TimestampTz now);
 extern void pm_mark_verdict(Oid partition, const char *verdict,
 							TimestampTz retry_after);

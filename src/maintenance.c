@@ -199,6 +199,9 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 	if (!order.retire && !set->has_cold &&
 		!pm_plan_may_analyze(set, look->partitions))
 		return false;
+	foreach(lc, set->marks)
+		if (((PmMark *) lfirst(lc))->is_attached)
+			return true;		/* a mark to be forgotten */
 	/* the highest key of ids is a query */
 	if (order.retire || set->has_cold)
 		pm_find_point(look, &order, &point);

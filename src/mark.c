@@ -274,6 +274,20 @@ pm_mark_forget(Oid partition)
 }
 
 /*
+ * pm_mark_forget_attached deletes the marks of partitions of a set that are
+ * attached after all: whoever detaches one of them later is not us.
+ *
+ * The caller holds SHARE UPDATE EXCLUSIVE on the parent, so that no detach is
+ * under way.
+ */
+void
+pm_mark_forget_attached(Oid parent)
+{
+	change_mark(parent, "DELETE FROM %d WHERE parent_table = $1::regclass AND EXISTS"
+				" (SELECT FROM pg_inherits i WHERE i.inhrelid = partition AND NOT i.inhdetachpending)");
+}
+
+/*
  * pm_mark_lock locks the mark of a partition that is about to be dropped;
  * false if it is gone, or does not say any more that it may be dropped.
  */

@@ -23,6 +23,7 @@
 #include "commands/extension.h"
 #include "internal.h"
 #include "maintenance.h"
+#include "storage/lmgr.h"
 #include "upkeep.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -302,6 +303,19 @@ decide_upkeep(PmWorkerRun *run, const PmLook *look, PmTemplate **tmpl)
 	return plan;
 }
 
+/* A mark of what is still attached when all is done is of no use any more. */
+static void
+forget_marks(const PmWorkerRun *run, const PmLook *look)
+{
+	ListCell   *lc;
+
+	foreach(lc, look->set->marks)
+		if (((PmMark *) lfirst(lc))->is_attached)
+			break;
+	if (lc != NULL && ConditionalLockRelationOid(run->parent, ShareUpdateExclusiveLock))
+		pm_mark_forget_attached(run->parent);
+}
+
 /*
  * pm_run_upkeep_step does at most one step of retention, or prepares one that is
  * then run at top level; true if there may be more.
@@ -337,6 +351,7 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	PM_FAILPOINT("upkeep-looked");
 	if (step == NULL)
 	{
+		forget_marks(run, look);
 		pm_run_keep_blocked(run, look, plan);
 		return false;
 	}
