@@ -95,11 +95,12 @@ else
 	enter=($sudo chroot --userspec=postgres:postgres "$root")
 fi
 
-inner=''
+inner='' small=''
 finish()
 {
 	[ -z "$inner" ] || kill "$inner" 2>/dev/null
 	pm_stop_servers "$work"
+	[ -z "$small" ] || $sudo umount -l "$work/small"
 	[ -n "${PARTMGR_KEEP:-}" ] || $sudo rm -rf "$work"
 }
 trap finish EXIT
@@ -110,11 +111,20 @@ pm_copy_source "$work/.new" 2>/dev/null ||
 $sudo mv "$work/.new" "$work/src"
 [ "$owner" = "$(id -un)" ] || $sudo chown -R "$owner" "$work"
 
+# a disk that a test can fill; where none can be mounted it says so
+if [ "$mode" = long ]; then
+	$sudo mkdir "$work/small"
+	if $sudo mount -t tmpfs -o size=4m,mode=777 partmgr-small "$work/small" 2>/dev/null; then
+		small=${work#"$root"}/small
+	fi
+fi
+
 # ---------- run ----------
 
 inside=${work#"$root"}
 echo "== PostgreSQL $major, $mode build${only:+, $only}"
 timeout --kill-after=30 "$limit" "${enter[@]}" env -i WORK="$inside" HOME="$inside" TMPDIR="$inside" \
+	PARTMGR_SMALL_DISK="$small" \
 	PATH="/usr/bin:/bin" PG_TEST_TIMEOUT_DEFAULT="${PG_TEST_TIMEOUT_DEFAULT:-$patience}" \
 	bash -c 'cd "$WORK/src" && exec bash test/inner.sh "$@"' inner "$bin" "$mode" "$only" </dev/null &
 inner=$!
