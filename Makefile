@@ -65,10 +65,16 @@ test:
 	test/install.sh test
 	$(if $(T),test/run.sh --major $(firstword $(MAJORS) 15) $(T),test/majors.sh $(MAJORS))
 
-# crashes and races: minutes, not seconds
-test-long test-crash:
+# Crashes at every step, others in between, a full disk, a promotion: minutes,
+# not seconds.
+#
+# make test-crash				test/long, on 15 and 18
+# make test-crash MAJORS=17 T=100
+test-crash test-long:
 	test/install.sh test
-	test/run.sh --long $(T)
+	failed=0; for major in $(or $(MAJORS),15 18); do \
+		test/run.sh --major $$major --long $(T) || [ $$? = 3 ] || failed=1; \
+	done; exit $$failed
 
 # make test-assert			everything, on a server built with assertions (18; the
 #							first time this takes some minutes more)
