@@ -422,13 +422,13 @@ BEGIN
 	END IF;
 	IF EXISTS (SELECT FROM @extschema@.part_detached) THEN
 		DELETE FROM @extschema@.part_detached WHERE partition IN
-			(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table');
+			(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type IN ('table', 'foreign table'));
 	END IF;
 END
 $$;
 COMMENT ON FUNCTION part_config_forget() IS 'event trigger: a dropped parent takes its configuration along';
 CREATE EVENT TRIGGER partmgr_forget ON sql_drop
-	WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION')
+	WHEN TAG IN ('DROP TABLE', 'DROP FOREIGN TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION')
 	EXECUTE FUNCTION part_config_forget();
 
 --

@@ -202,6 +202,18 @@ settle_statements(const PmLook *look, const PlanStep *step, List *result)
 	return result;
 }
 
+static const char *
+drop_verb(const Partition *partition)
+{
+	return partition->relkind == RELKIND_FOREIGN_TABLE ? "DROP FOREIGN TABLE" : "DROP TABLE";
+}
+
+static char *
+drop_statement(const Partition *partition)
+{
+	return psprintf("%s %s", drop_verb(partition), partition_name(partition));
+}
+
 /*
  * Its own foreign keys go first: each of them locks the table that it points
  * at, and one statement for all would hold those locks together.
@@ -218,7 +230,7 @@ drop_statements(const PlanStep *step, List *result)
 								   step->partition->oid))
 		result = add(result, psprintf("ALTER TABLE %s DROP CONSTRAINT %s", name,
 									  (char *) lfirst(lc)));
-	return add(result, psprintf("DROP TABLE %s", name));
+	return add(result, drop_statement(step->partition));
 }
 
 static List *
@@ -234,10 +246,10 @@ retire_statements(const PmLook *look, const PmTemplate *tmpl,
 				  const PlanStep *step)
 {
 	if (pm_ddl_drops_directly(look->set, tmpl, step))
-		return add(NIL, psprintf("DROP TABLE %s", partition_name(step->partition)));
+		return add(NIL, drop_statement(step->partition));
 	if (step->retire == RETIRE_DROP)
 		return add(detach_statements(look, step),
-				   psprintf("DROP TABLE %s", partition_name(step->partition)));
+				   drop_statement(step->partition));
 	return settle_statements(look, step, detach_statements(look, step));
 }
 
@@ -400,21 +412,26 @@ List *
 pm_ddl_drop_statements(List *steps)
 {
 	StringInfoData buf;
+	const char *verb = NULL;
+	int			count = 0;
 	List	   *statements = NIL;
 	ListCell   *lc;
 
 	foreach(lc, steps)
 	{
-		int			i = foreach_current_index(lc);
+		const Partition *partition = ((PlanStep *) lfirst(lc))->partition;
 
-		if (i % DROP_BATCH == 0)
+		if (count % DROP_BATCH == 0 || strcmp(verb, drop_verb(partition)) != 0)
+		{
+			if (count > 0)
+				statements = add(statements, buf.data);
 			initStringInfo(&buf);
-		appendStringInfo(&buf, "%s %s", buf.len ? "," : "DROP TABLE",
-						 partition_name(((PlanStep *) lfirst(lc))->partition));
-		if ((i + 1) % DROP_BATCH == 0 || lnext(steps, lc) == NULL)
-			statements = add(statements, buf.data);
+			count = 0;
+		}
+		verb = drop_verb(partition);
+		appendStringInfo(&buf, "%s %s", count++ > 0 ? "," : verb, partition_name(partition));
 	}
-	return statements;
+	return count > 0 ? add(statements, buf.data) : statements;
 }
 
 /* pm_ddl_default_statements makes a default partition, of a table if that exists. */
