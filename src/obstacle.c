@@ -223,13 +223,16 @@ holders_where(bool exclusive)
  * locks on a set that keep a maintenance out; NULL if nobody has.  With
  * exclusive, it is one that wants ACCESS EXCLUSIVE, which everybody is in the
  * way of.
+ *
+ * Locks and activity are not read at the same moment: who has no transaction
+ * any more has let go.
  */
 char *
 pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms)
 {
 	List	   *all = pm_catalog_strings(psprintf("SELECT string_agg(DISTINCT " BACKEND_TEXT ", ', ')"
 												  " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
-												  " WHERE %s AND coalesce(a.xact_start, '-infinity')"
+												  " WHERE %s AND a.xact_start"
 												  " <= clock_timestamp() - interval '%d milliseconds'",
 												  holders_where(exclusive), older_than_ms),
 										 parent);
