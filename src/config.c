@@ -176,15 +176,52 @@ pm_config_oids(List *oids)
 										   true, TYPALIGN_INT));
 }
 
-/* the rows of the last select, whose first column is an oid, as a list */
-static List *
-oid_list(uint64 rows)
+/*
+ * pm_config_write runs one statement that writes, our tables named in it as for
+ * pm_config_sql, and returns its row count.
+ */
+uint64
+pm_config_write(const char *sql, int nargs, Oid *types, Datum *values,
+				const char *nulls)
 {
+	PmExtension ext;
+	PmSpi		spi;
+	uint64		rows;
+
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_write_kept(pm_config_sql(&ext, sql), nargs, types, values, nulls);
+	pm_spi_end(&spi);
+	return rows;
+}
+
+/* pm_config_select_oids returns the first column of such a query. */
+List *
+pm_config_select_oids(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	uint64		rows;
 	List	   *result = NIL;
 
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_select_kept(pm_config_sql(&ext, sql), nargs, types, values, NULL);
+	old = MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < rows; i++)
 		result = lappend_oid(result, pm_spi_oid(i, 1));
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
 	return result;
+}
+
+/* pm_config_select_oid returns the first of them, InvalidOid if there is none. */
+Oid
+pm_config_select_oid(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	List	   *oids = pm_config_select_oids(sql, nargs, types, values);
+
+	return oids == NIL ? InvalidOid : linitial_oid(oids);
 }
 
 /*
@@ -195,28 +232,15 @@ oid_list(uint64 rows)
 List *
 pm_config_parents(bool automatic_only, bool armed_only)
 {
-	PmExtension ext;
-	PmSpi		spi;
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext old;
-	uint64		rows;
-	List	   *result;
 	Oid			types[] = {BOOLOID, BOOLOID};
 	Datum		values[] = {BoolGetDatum(automatic_only), BoolGetDatum(armed_only)};
 
-	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select(pm_config_sql(&ext,
-									   "SELECT c.parent_table::oid FROM %c c"
-									   " JOIN pg_class r ON r.oid = c.parent_table"
-									   " WHERE (NOT $1 OR c.automatic_maintenance = 'on')"
-									   " AND (NOT $2 OR EXISTS (SELECT FROM %s s WHERE s.parent_table = c.parent_table))"
-									   " ORDER BY c.maintenance_order NULLS LAST, r.relname, c.parent_table::oid"),
-						 2, types, values, NULL);
-	old = MemoryContextSwitchTo(caller);
-	result = oid_list(rows);
-	MemoryContextSwitchTo(old);
-	pm_spi_end(&spi);
-	return result;
+	return pm_config_select_oids("SELECT c.parent_table::oid FROM %c c"
+								 " JOIN pg_class r ON r.oid = c.parent_table"
+								 " WHERE (NOT $1 OR c.automatic_maintenance = 'on')"
+								 " AND (NOT $2 OR EXISTS (SELECT FROM %s s WHERE s.parent_table = c.parent_table))"
+								 " ORDER BY c.maintenance_order NULLS LAST, r.relname, c.parent_table::oid",
+								 2, types, values);
 }
 
 /* the type to which the text of a column is cast */

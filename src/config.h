@@ -32,5 +32,11 @@ extern int64 pm_position_read(const PartKey *key, const char *text);
 extern char *pm_config_sql(const PmExtension *ext, const char *sql);
 extern void pm_config_begin(PmSpi *spi, PmExtension *ext);
 extern Datum pm_config_oids(List *oids);
+extern uint64 pm_config_write(const char *sql, int nargs, Oid *types,
+							  Datum *values, const char *nulls);
+extern List *pm_config_select_oids(const char *sql, int nargs, Oid *types,
+								   Datum *values);
+extern Oid	pm_config_select_oid(const char *sql, int nargs, Oid *types,
+								 Datum *values);
 
 #endif							/* PARTMGR_CONFIG_H */

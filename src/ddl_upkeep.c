@@ -135,20 +135,15 @@ pm_ddl_cluster_index(const PartSet *set)
 static Oid
 leaf_index(Oid table, Oid parent_index)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(parent_index), ObjectIdGetDatum(table)};
-	Oid			index = InvalidOid;
+	Oid			index;
 
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select("WITH RECURSIVE down(index) AS (SELECT $1 UNION ALL"
-					  " SELECT i.inhrelid FROM down d JOIN pg_inherits i ON i.inhparent = d.index)"
-					  " SELECT x.indexrelid FROM down d JOIN pg_index x ON x.indexrelid = d.index"
-					  " WHERE x.indrelid = $2",
-					  2, types, values, NULL) > 0)
-		index = pm_spi_oid(0, 1);
-	pm_spi_end(&spi);
+	index = pm_config_select_oid("WITH RECURSIVE down(index) AS (SELECT $1 UNION ALL"
+								 " SELECT i.inhrelid FROM down d JOIN pg_inherits i ON i.inhparent = d.index)"
+								 " SELECT x.indexrelid FROM down d JOIN pg_index x ON x.indexrelid = d.index"
+								 " WHERE x.indrelid = $2",
+								 2, types, values);
 	if (!OidIsValid(index))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -151,8 +151,6 @@ pm_job_claim(PmJob *job)
 bool
 pm_job_progress(PmJob *job, int total, int done, Oid finished)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {INT8OID, INT4OID, INT4OID, OIDOID, OIDOID};
 	Datum		values[] = {
 		Int64GetDatum(job->id),
@@ -161,16 +159,11 @@ pm_job_progress(PmJob *job, int total, int done, Oid finished)
 		ObjectIdGetDatum(finished),
 		ObjectIdGetDatum(job->index)
 	};
-	bool		found;
 
-	pm_config_begin(&spi, &ext);
-	found = pm_spi_write_kept(pm_config_sql(&ext,
-											"UPDATE %j SET total = $2, done = $3, message = NULL,"
-											" finished = CASE WHEN $4 = 0 THEN finished ELSE finished || $4 END,"
-											" index_oid = nullif($5, 0::oid) WHERE id = $1"),
-							  lengthof(types), types, values, NULL) > 0;
-	pm_spi_end(&spi);
-	return found;
+	return pm_config_write("UPDATE %j SET total = $2, done = $3, message = NULL,"
+						   " finished = CASE WHEN $4 = 0 THEN finished ELSE finished || $4 END,"
+						   " index_oid = nullif($5, 0::oid) WHERE id = $1",
+						   lengthof(types), types, values, NULL) > 0;
 }
 
 static void
@@ -216,21 +209,14 @@ pm_job_end(const PmJob *job, const char *state, int sqlerrcode, const char *mess
 bool
 pm_job_withdraw(int64 id)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(id)};
-	bool		found;
 
 	/* one that is running without a worker waits for the next one */
-	pm_config_begin(&spi, &ext);
-	found = pm_spi_write(pm_config_sql(&ext,
-									   "UPDATE %j SET state = 'cancelled', finished_at = clock_timestamp()"
-									   " WHERE id = $1 AND (state = 'queued' OR state = 'running'"
-									   "  AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = worker_pid))"),
-						 1, types, values, NULL) > 0;
-	pm_spi_end(&spi);
-	return found;
+	return pm_config_write("UPDATE %j SET state = 'cancelled', finished_at = clock_timestamp()"
+						   " WHERE id = $1 AND (state = 'queued' OR state = 'running'"
+						   "  AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = worker_pid))",
+						   1, types, values, NULL) > 0;
 }
 
 /* pm_job_read reads a job as it is now. */
@@ -271,38 +257,24 @@ pm_job_read(int64 id, PmJobStatus *status)
 Oid
 pm_job_earlier_index(const PmJob *job)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {
 		ObjectIdGetDatum(job->parent),
 		CStringGetTextDatum(job->definition)
 	};
-	Oid			index = InvalidOid;
 
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select(pm_config_sql(&ext, "SELECT j.index_oid FROM %j j"
-									" JOIN pg_index x ON x.indexrelid = j.index_oid AND x.indrelid = $1"
-									" WHERE j.parent_table = $1::regclass AND j.definition = $2"
-									" ORDER BY j.id DESC LIMIT 1"),
-					  2, types, values, NULL) > 0)
-		index = pm_spi_oid(0, 1);
-	pm_spi_end(&spi);
-	return index;
+	return pm_config_select_oid("SELECT j.index_oid FROM %j j"
+								" JOIN pg_index x ON x.indexrelid = j.index_oid AND x.indrelid = $1"
+								" WHERE j.parent_table = $1::regclass AND j.definition = $2"
+								" ORDER BY j.id DESC LIMIT 1",
+								2, types, values);
 }
 
 /* pm_job_is_due tells whether the upkeep worker has a job to do. */
 bool
 pm_job_is_due(void)
 {
-	PmExtension ext;
-	PmSpi		spi;
-	bool		found;
-
-	pm_config_begin(&spi, &ext);
-	found = pm_spi_select_kept(pm_config_sql(&ext, "SELECT FROM %j WHERE is_queued"
-											 " AND state IN ('queued', 'running') LIMIT 1"),
-							   0, NULL, NULL, NULL) > 0;
-	pm_spi_end(&spi);
-	return found;
+	return OidIsValid(pm_config_select_oid("SELECT parent_table::oid FROM %j WHERE is_queued"
+										   " AND state IN ('queued', 'running') LIMIT 1",
+										   0, NULL, NULL));
 }

@@ -51,25 +51,12 @@
 List *
 pm_job_tables(Oid parent)
 {
-	PmExtension ext;
-	PmSpi		spi;
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext old;
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(parent)};
-	uint64		rows;
-	List	   *result = NIL;
 
-	pm_config_begin(&spi, &ext);
-	rows = pm_spi_select_kept(TREE "SELECT c.oid FROM tree t JOIN pg_class c ON c.oid = t.relid"
-							  " WHERE c.relkind = 'r' ORDER BY c.relname, c.oid",
-							  1, types, values, NULL);
-	old = MemoryContextSwitchTo(caller);
-	for (uint64 i = 0; i < rows; i++)
-		result = lappend_oid(result, pm_spi_oid(i, 1));
-	MemoryContextSwitchTo(old);
-	pm_spi_end(&spi);
-	return result;
+	return pm_config_select_oids(TREE "SELECT c.oid FROM tree t JOIN pg_class c ON c.oid = t.relid"
+								 " WHERE c.relkind = 'r' ORDER BY c.relname, c.oid",
+								 1, types, values);
 }
 
 /* leave a statement, or a tree of one, to be run after this transaction */

@@ -21,23 +21,6 @@
 
 #include "compat.h"
 
-/* one call of pm_maintain_set, for pm_attempt */
-typedef struct MaintainCall
-{
-	Oid			parent;
-	PmLook	   *look;
-	const PmOrder *order;
-	List	   *outcomes;
-} MaintainCall;
-
-static void
-call_maintain(void *arg)
-{
-	MaintainCall *call = arg;
-
-	call->outcomes = pm_maintain_set(call->parent, call->look, call->order);
-}
-
 /*
  * try_maintain is pm_maintain_set in a subtransaction: on error everything that
  * was done to this set is undone, and what happened is returned.
@@ -45,8 +28,8 @@ call_maintain(void *arg)
 static ErrorData *
 try_maintain(Oid parent, PmLook *look, const PmOrder *order, List **outcomes)
 {
-	MaintainCall call = {.parent = parent, .look = look, .order = order};
-	ErrorData  *edata = pm_attempt(call_maintain, &call);
+	PmMaintainCall call = {.parent = parent, .look = look, .order = order};
+	ErrorData  *edata = pm_attempt(pm_maintain_call, &call);
 
 	if (edata == NULL)
 		*outcomes = list_concat(*outcomes, call.outcomes);

@@ -520,20 +520,13 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	return outcomes;
 }
 
-/* one call of pm_maintain_set, for pm_lockwait_run */
-typedef struct MaintainCall
+/* pm_maintain_call is pm_maintain_set in the form that wrappers take. */
+void
+pm_maintain_call(void *arg)
 {
-	Oid			parent;
-	const PmOrder *order;
-	List	   *outcomes;
-} MaintainCall;
+	PmMaintainCall *call = arg;
 
-static void
-call_maintain(void *arg)
-{
-	MaintainCall *call = arg;
-
-	call->outcomes = pm_maintain_set(call->parent, NULL, call->order);
+	call->outcomes = pm_maintain_set(call->parent, call->look, call->order);
 }
 
 /*
@@ -547,11 +540,11 @@ call_maintain(void *arg)
 List *
 pm_maintain(Oid parent, const PmOrder *order)
 {
-	MaintainCall call = {.parent = parent, .order = order};
+	PmMaintainCall call = {.parent = parent, .order = order};
 
 	if (order->dry_run)
 		return pm_maintain_set(parent, NULL, order);
-	pm_lockwait_run(parent, call_maintain, &call);
+	pm_lockwait_run(parent, pm_maintain_call, &call);
 	pm_log_outcomes(call.outcomes);
 	(void) pm_config_note_success(list_make1_oid(parent), order->now);
 	return call.outcomes;

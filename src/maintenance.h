@@ -11,7 +11,17 @@
 #include "internal.h"
 #include "portability/instr_time.h"
 
+/* one call of pm_maintain_set, for pm_attempt and pm_lockwait_run */
+typedef struct PmMaintainCall
+{
+	Oid			parent;
+	PmLook	   *look;			/* or NULL */
+	const PmOrder *order;
+	List	   *outcomes;
+} PmMaintainCall;
+
 extern List *pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order);
+extern void pm_maintain_call(void *arg);
 extern void pm_find_point(const PmLook *look, const PmOrder *order,
 						  PlanPoint *point);
 extern int	pm_count_creations(const PartPlan *plan);

@@ -204,8 +204,6 @@ pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
 {
 	const Partition *partition = step->partition;
 	const PartBound *bound = &step->bound;
-	PmExtension ext;
-	PmSpi		spi;
 	bool		is_plain = step->retire == RETIRE_DROP ||
 		step->retire == RETIRE_LATER;
 	bool		drops = is_plain || (step->retire == RETIRE_MOVE && set->has_grace && set->drops);
@@ -228,49 +226,39 @@ pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
 		nulls[3] = 'n';
 	if (bound->upper_open)
 		nulls[4] = 'n';
-	pm_config_begin(&spi, &ext);
-	pm_spi_write_kept(pm_config_sql(&ext,
-									"INSERT INTO %d AS d (partition, parent_table, range, lower_raw, upper_raw,"
-									" reason, marked_at, drop_after, is_settled)"
-									" SELECT $1::regclass, $2::regclass, $3, $4, $5, $6, $7,"
-									" CASE WHEN $8 THEN $7 + coalesce(c.retention_grace, '0') END, $9"
-									" FROM %c c WHERE c.parent_table = $2::regclass"
-									" ON CONFLICT (partition) DO UPDATE SET parent_table = excluded.parent_table,"
-									" range = excluded.range, lower_raw = excluded.lower_raw,"
-									" upper_raw = excluded.upper_raw, reason = excluded.reason,"
-									" marked_at = excluded.marked_at, drop_after = excluded.drop_after,"
-									" is_settled = excluded.is_settled, verdict = NULL, retry_after = NULL"),
-					  lengthof(types), types, values, nulls);
-	pm_spi_end(&spi);
-}
-
-static uint64
-change_mark(Oid partition, const char *sql)
-{
-	PmExtension ext;
-	PmSpi		spi;
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(partition)};
-	uint64		rows;
-
-	pm_config_begin(&spi, &ext);
-	rows = pm_spi_write_kept(pm_config_sql(&ext, sql), 1, types, values, NULL);
-	pm_spi_end(&spi);
-	return rows;
+	(void) pm_config_write("INSERT INTO %d AS d (partition, parent_table, range, lower_raw, upper_raw,"
+						   " reason, marked_at, drop_after, is_settled)"
+						   " SELECT $1::regclass, $2::regclass, $3, $4, $5, $6, $7,"
+						   " CASE WHEN $8 THEN $7 + coalesce(c.retention_grace, '0') END, $9"
+						   " FROM %c c WHERE c.parent_table = $2::regclass"
+						   " ON CONFLICT (partition) DO UPDATE SET parent_table = excluded.parent_table,"
+						   " range = excluded.range, lower_raw = excluded.lower_raw,"
+						   " upper_raw = excluded.upper_raw, reason = excluded.reason,"
+						   " marked_at = excluded.marked_at, drop_after = excluded.drop_after,"
+						   " is_settled = excluded.is_settled, verdict = NULL, retry_after = NULL",
+						   lengthof(types), types, values, nulls);
 }
 
 /* pm_mark_settled notes that what follows the detach of a partition is done. */
 void
 pm_mark_settled(Oid partition)
 {
-	change_mark(partition, "UPDATE %d SET is_settled = true WHERE partition = $1::regclass");
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(partition)};
+
+	(void) pm_config_write("UPDATE %d SET is_settled = true WHERE partition = $1::regclass",
+						   1, types, values, NULL);
 }
 
 /* pm_mark_forget deletes the mark of a partition. */
 void
 pm_mark_forget(Oid partition)
 {
-	change_mark(partition, "DELETE FROM %d WHERE partition = $1::regclass");
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(partition)};
+
+	(void) pm_config_write("DELETE FROM %d WHERE partition = $1::regclass",
+						   1, types, values, NULL);
 }
 
 /*
@@ -294,19 +282,12 @@ pm_mark_forget_attached(Oid parent)
 bool
 pm_mark_lock(Oid partition, TimestampTz now)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID, TIMESTAMPTZOID};
 	Datum		values[] = {ObjectIdGetDatum(partition), TimestampTzGetDatum(now)};
-	bool		found;
 
-	pm_config_begin(&spi, &ext);
-	found = pm_spi_write_kept(pm_config_sql(&ext,
-											"UPDATE %d SET drop_after = drop_after"
-											" WHERE partition = $1::regclass AND drop_after <= $2"),
-							  2, types, values, NULL) > 0;
-	pm_spi_end(&spi);
-	return found;
+	return pm_config_write("UPDATE %d SET drop_after = drop_after"
+						   " WHERE partition = $1::regclass AND drop_after <= $2",
+						   2, types, values, NULL) > 0;
 }
 
 /*
@@ -316,8 +297,6 @@ pm_mark_lock(Oid partition, TimestampTz now)
 void
 pm_mark_verdict(Oid partition, const char *verdict, TimestampTz retry_after)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[] = {
 		ObjectIdGetDatum(partition),
@@ -325,14 +304,11 @@ pm_mark_verdict(Oid partition, const char *verdict, TimestampTz retry_after)
 		TimestampTzGetDatum(retry_after)
 	};
 
-	pm_config_begin(&spi, &ext);
-	pm_spi_write_kept(pm_config_sql(&ext,
-									"UPDATE %d SET verdict = $2,"
-									" drop_after = CASE WHEN $2 <> 'keep' THEN drop_after END,"
-									" retry_after = CASE WHEN $2 = 'retry' THEN $3 END"
-									" WHERE partition = $1::regclass"),
-					  3, types, values, NULL);
-	pm_spi_end(&spi);
+	(void) pm_config_write("UPDATE %d SET verdict = $2,"
+						   " drop_after = CASE WHEN $2 <> 'keep' THEN drop_after END,"
+						   " retry_after = CASE WHEN $2 = 'retry' THEN $3 END"
+						   " WHERE partition = $1::regclass",
+						   3, types, values, NULL);
 }
 
 /*
@@ -342,18 +318,11 @@ pm_mark_verdict(Oid partition, const char *verdict, TimestampTz retry_after)
 Oid
 pm_mark_find(Oid partition)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(partition)};
-	Oid			parent = InvalidOid;
 
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT parent_table::oid FROM %d WHERE partition = $1::regclass"),
-						   1, types, values, NULL) > 0)
-		parent = pm_spi_oid(0, 1);
-	pm_spi_end(&spi);
-	return parent;
+	return pm_config_select_oid("SELECT parent_table::oid FROM %d WHERE partition = $1::regclass",
+								1, types, values);
 }
 
 
@@ -401,48 +370,32 @@ pm_hold_add(Oid parent, const char *lower, const char *upper,
 bool
 pm_hold_exists(Oid parent)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(parent)};
-	bool		found;
 
-	pm_config_begin(&spi, &ext);
-	found = pm_spi_select(pm_config_sql(&ext, "SELECT FROM %h WHERE parent_table = $1::regclass LIMIT 1"),
-						  1, types, values, NULL) > 0;
-	pm_spi_end(&spi);
-	return found;
+	return OidIsValid(pm_config_select_oid("SELECT parent_table::oid FROM %h"
+										   " WHERE parent_table = $1::regclass LIMIT 1",
+										   1, types, values));
 }
 
 /* pm_hold_find returns the set of a hold, or InvalidOid if there is none. */
 Oid
 pm_hold_find(int64 id)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(id)};
-	Oid			parent = InvalidOid;
 
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select(pm_config_sql(&ext, "SELECT c.oid FROM %h h JOIN pg_class c ON c.oid = h.parent_table"
-									" WHERE h.id = $1"),
-					  1, types, values, NULL) > 0)
-		parent = pm_spi_oid(0, 1);
-	pm_spi_end(&spi);
-	return parent;
+	return pm_config_select_oid("SELECT c.oid FROM %h h JOIN pg_class c ON c.oid = h.parent_table"
+								" WHERE h.id = $1",
+								1, types, values);
 }
 
 /* pm_hold_delete ends a hold. */
 void
 pm_hold_delete(int64 id)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(id)};
 
-	pm_config_begin(&spi, &ext);
-	pm_spi_write(pm_config_sql(&ext, "DELETE FROM %h WHERE id = $1"), 1, types, values, NULL);
-	pm_spi_end(&spi);
+	(void) pm_config_write("DELETE FROM %h WHERE id = $1", 1, types, values, NULL);
 }

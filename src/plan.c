@@ -33,6 +33,21 @@ pm_plan_finding(PlanWork *work, PmFindingKind kind, char *text)
 	return finding;
 }
 
+/* pm_plan_step adds a step about a partition that exists. */
+PlanStep *
+pm_plan_step(PlanWork *work, PmStepKind kind, Partition *partition, char *reason)
+{
+	PlanStep   *step = palloc0(sizeof(PlanStep));
+
+	step->kind = kind;
+	step->bound = partition->bound;
+	step->name = partition->name;
+	step->partition = partition;
+	step->reason = reason;
+	work->plan->steps = lappend(work->plan->steps, step);
+	return step;
+}
+
 /* report_partitions notes the partitions that maintenance leaves alone. */
 static void
 report_partitions(PlanWork *work, List *partitions)

@@ -28,6 +28,8 @@ typedef struct PlanWork
 /* plan.c */
 extern PlanFinding *pm_plan_finding(PlanWork *work, PmFindingKind kind,
 									char *text);
+extern PlanStep *pm_plan_step(PlanWork *work, PmStepKind kind,
+							  Partition *partition, char *reason);
 extern const PartBound *pm_plan_far_from(const PartSet *set, List *partitions,
 										 const PlanPoint *point);
 

@@ -64,16 +64,10 @@ pm_plan_held(PlanWork *work, Partition *partition, const PmHold *hold, char *tex
 static void
 add_mark_step(PlanWork *work, PmStepKind kind, PmMark *mark, char *reason)
 {
-	PlanStep   *step = palloc0(sizeof(PlanStep));
+	PlanStep   *step = pm_plan_step(work, kind, mark->partition, reason);
 
-	step->kind = kind;
-	step->bound = mark->partition->bound;
-	step->name = mark->partition->name;
-	step->partition = mark->partition;
 	step->mark = mark;
 	step->retire = work->set->retire;
-	step->reason = reason;
-	work->plan->steps = lappend(work->plan->steps, step);
 }
 
 /* has retention an opinion on age, and is this older? */

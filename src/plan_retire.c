@@ -162,16 +162,11 @@ retire_reason(const PlanWork *work, const Partition *partition)
 static void
 add_retire_step(PlanWork *work, Partition *partition)
 {
-	PlanStep   *step = palloc0(sizeof(PlanStep));
+	PlanStep   *step = pm_plan_step(work, STEP_RETIRE, partition,
+									retire_reason(work, partition));
 
-	step->kind = STEP_RETIRE;
-	step->bound = partition->bound;
-	step->name = partition->name;
-	step->partition = partition;
 	step->retire = work->set->retire;
 	step->rule = partition->rule;
-	step->reason = retire_reason(work, partition);
-	work->plan->steps = lappend(work->plan->steps, step);
 }
 
 /*
@@ -222,20 +217,6 @@ is_held(PlanWork *work, Partition *partition)
 	return true;
 }
 
-/* add_finalize_step ends a concurrent detach that was cut short. */
-static void
-add_finalize_step(PlanWork *work, Partition *partition)
-{
-	PlanStep   *step = palloc0(sizeof(PlanStep));
-
-	step->kind = STEP_FINALIZE;
-	step->bound = partition->bound;
-	step->name = partition->name;
-	step->partition = partition;
-	step->reason = "a concurrent detach was cut short";
-	work->plan->steps = lappend(work->plan->steps, step);
-}
-
 /*
  * pm_plan_retirement adds the steps of retention: what was begun before,
  * what is wanted again, then the expired partitions, the oldest first, and
@@ -257,7 +238,8 @@ pm_plan_retirement(PlanWork *work, List *partitions)
 		Partition  *partition = lfirst(lc);
 
 		if (partition->is_pending)
-			add_finalize_step(work, partition);
+			pm_plan_step(work, STEP_FINALIZE, partition,
+						 "a concurrent detach was cut short");
 		else if (!partition->is_expired)
 			all_go = false;
 		else if (kept == NULL || partition->bound.upper >= kept->bound.upper)

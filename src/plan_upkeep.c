@@ -62,16 +62,10 @@ pm_task_find(const char *name, PmTask *task)
 static PlanStep *
 add_step(PlanWork *work, Partition *table, PmTask task, char *detail, char *reason)
 {
-	PlanStep   *step = palloc0(sizeof(PlanStep));
+	PlanStep   *step = pm_plan_step(work, STEP_UPKEEP, table, reason);
 
-	step->kind = STEP_UPKEEP;
 	step->task = task;
 	step->detail = detail;
-	step->bound = table->bound;
-	step->name = table->name;
-	step->partition = table;
-	step->reason = reason;
-	work->plan->steps = lappend(work->plan->steps, step);
 	return step;
 }
 

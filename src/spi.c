@@ -108,7 +108,7 @@ typedef struct KeptPlan
 } KeptPlan;
 
 /* more than we have such statements; beyond that none is kept */
-#define MAX_KEPT 64
+#define MAX_KEPT 96
 
 static KeptPlan kept_plans[MAX_KEPT];
 static int	nkept = 0;

@@ -48,20 +48,13 @@ milliseconds(int64 n)
 int
 pm_config_arm(List *parents, TimestampTz now)
 {
-	PmExtension ext;
-	PmSpi		spi;
-	uint64		rows;
 	Oid			types[] = {OIDARRAYOID, TIMESTAMPTZOID};
 	Datum		values[] = {pm_config_oids(parents), TimestampTzGetDatum(now)};
 
-	pm_config_begin(&spi, &ext);
-	rows = pm_spi_write(pm_config_sql(&ext,
-									  "INSERT INTO %s (parent_table, next_run)"
-									  " SELECT c.parent_table, $2 FROM %c c WHERE c.parent_table = ANY ($1)"
-									  " ON CONFLICT DO NOTHING"),
-						2, types, values, NULL);
-	pm_spi_end(&spi);
-	return (int) rows;
+	return (int) pm_config_write("INSERT INTO %s (parent_table, next_run)"
+								 " SELECT c.parent_table, $2 FROM %c c WHERE c.parent_table = ANY ($1)"
+								 " ON CONFLICT DO NOTHING",
+								 2, types, values, NULL);
 }
 
 /*
@@ -71,17 +64,13 @@ pm_config_arm(List *parents, TimestampTz now)
 void
 pm_config_set_backfill(const PartSet *set, bool has_backfill, int64 backfill)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(set->parent), (Datum) 0};
 
 	if (has_backfill)
 		values[1] = CStringGetTextDatum(pm_position_text(&set->key, backfill));
-	pm_config_begin(&spi, &ext);
-	pm_spi_write(pm_config_sql(&ext, "UPDATE %s SET backfill = $2 WHERE parent_table = $1::regclass"),
-				 2, types, values, has_backfill ? "  " : " n");
-	pm_spi_end(&spi);
+	(void) pm_config_write("UPDATE %s SET backfill = $2 WHERE parent_table = $1::regclass",
+						   2, types, values, has_backfill ? "  " : " n");
 }
 
 /*

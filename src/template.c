@@ -530,18 +530,12 @@ pm_catalog_rights_problems(const PmLook *look)
 Oid
 pm_catalog_child_index(Oid partition, Oid parent_index)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(partition), ObjectIdGetDatum(parent_index)};
-	Oid			result = InvalidOid;
 
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select("SELECT x.indexrelid FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid"
-					  " WHERE x.indrelid = $1 AND i.inhparent = $2", 2, types, values, NULL) > 0)
-		result = pm_spi_oid(0, 1);
-	pm_spi_end(&spi);
-	return result;
+	return pm_config_select_oid("SELECT x.indexrelid FROM pg_index x JOIN pg_inherits i ON i.inhrelid = x.indexrelid"
+								" WHERE x.indrelid = $1 AND i.inhparent = $2",
+								2, types, values);
 }
 
 /*

@@ -216,8 +216,6 @@ pm_upkeep_read(PartSet *set, List *partitions)
 static void
 note_done(const PmUpkeepTask *task, int64 bytes_after)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	Oid			types[] = {OIDOID, TEXTOID, OIDOID, TEXTOID, INT8OID, INT8OID};
 	Datum		values[] = {
 		ObjectIdGetDatum(task->table),
@@ -228,16 +226,13 @@ note_done(const PmUpkeepTask *task, int64 bytes_after)
 		Int64GetDatum(bytes_after)
 	};
 
-	pm_config_begin(&spi, &ext);
-	pm_spi_write_kept(pm_config_sql(&ext,
-									"INSERT INTO %u (partition, task, parent_table, done_at, detail, bytes_before, bytes_after)"
-									" SELECT $1::regclass, $2, $3::regclass, clock_timestamp(), $4, $5, $6"
-									" WHERE EXISTS (SELECT FROM %c WHERE parent_table = $3::regclass)"
-									" ON CONFLICT (partition, task) DO UPDATE SET parent_table = excluded.parent_table,"
-									" done_at = excluded.done_at, detail = excluded.detail,"
-									" bytes_before = excluded.bytes_before, bytes_after = excluded.bytes_after"),
-					  6, types, values, NULL);
-	pm_spi_end(&spi);
+	(void) pm_config_write("INSERT INTO %u (partition, task, parent_table, done_at, detail, bytes_before, bytes_after)"
+						   " SELECT $1::regclass, $2, $3::regclass, clock_timestamp(), $4, $5, $6"
+						   " WHERE EXISTS (SELECT FROM %c WHERE parent_table = $3::regclass)"
+						   " ON CONFLICT (partition, task) DO UPDATE SET parent_table = excluded.parent_table,"
+						   " done_at = excluded.done_at, detail = excluded.detail,"
+						   " bytes_before = excluded.bytes_before, bytes_after = excluded.bytes_after",
+						   6, types, values, NULL);
 }
 
 
