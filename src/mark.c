@@ -239,26 +239,28 @@ pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
 						   lengthof(types), types, values, nulls);
 }
 
+/* changes the marks of a partition, or of a parent, which is $1 */
+static void
+change_mark(Oid relation, const char *sql)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relation)};
+
+	(void) pm_config_write(sql, 1, types, values, NULL);
+}
+
 /* pm_mark_settled notes that what follows the detach of a partition is done. */
 void
 pm_mark_settled(Oid partition)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(partition)};
-
-	(void) pm_config_write("UPDATE %d SET is_settled = true WHERE partition = $1::regclass",
-						   1, types, values, NULL);
+	change_mark(partition, "UPDATE %d SET is_settled = true WHERE partition = $1::regclass");
 }
 
 /* pm_mark_forget deletes the mark of a partition. */
 void
 pm_mark_forget(Oid partition)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(partition)};
-
-	(void) pm_config_write("DELETE FROM %d WHERE partition = $1::regclass",
-						   1, types, values, NULL);
+	change_mark(partition, "DELETE FROM %d WHERE partition = $1::regclass");
 }
 
 /*

@@ -18,6 +18,9 @@ my @same = (
 	'SELECT to_jsonb(c) FROM partman.part_config c ORDER BY parent_table::text COLLATE "C"',
 	'SELECT to_jsonb(s) FROM partman.part_state s ORDER BY parent_table::text COLLATE "C"',
 	'SELECT to_jsonb(l) FROM partman.part_log l ORDER BY id',
+	'SELECT to_jsonb(d) FROM partman.part_detached d ORDER BY lower_raw',
+	'SELECT to_jsonb(h) FROM partman.part_hold h ORDER BY id',
+	'SELECT to_jsonb(j) FROM partman.part_job j ORDER BY id',
 	'SELECT p.* FROM partman.list_partitions() p ORDER BY p.parent_table::text COLLATE "C", p.partition_name::text COLLATE "C"',
 	'SELECT parent_table, status, problems FROM partman.partition_health_summary() ORDER BY parent_table::text COLLATE "C"',
 	"SELECT count(*), sum(id) FROM $weird");
@@ -79,6 +82,13 @@ SELECT partman.create_parent('ids', 'id', '100', p_control_not_null => false);
 -- one of the older partitions cannot be made yet
 CREATE TABLE back (at date NOT NULL) PARTITION BY RANGE (at);
 SELECT partman.create_parent('back', 'at', '1 year', p_start_partition => '2020-01-01');
+-- retention has begun with one partition, and may not with another; work waits
+CREATE TABLE held (id int PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT partman.create_parent('held', 'id', '10', p_retention => '20', p_retention_keep_table => false, p_default_table => false);
+INSERT INTO held SELECT generate_series(0, 39);
+UPDATE partman.part_config SET retention_grace = '1 year' WHERE parent_table = 'held'::regclass;
+SELECT partman.hold_partition('held', '12', '13', 'case 4711');
+SELECT partman.queue_reindex_partitions('held');
 RESET ROLE;
 SELECT partman.run_maintenance();
 SQL
@@ -87,6 +97,9 @@ SQL
 	isnt($before[0], '', 'there is a configuration to carry over');
 	isnt($before[2], '', 'and a log');
 	like($before[1], qr/"backfill": "2020-01-01/, 'and a partition that is still to be made');
+	like($before[3], qr/^[^\n]*"partition": "held_p0"[^\n]*$/, 'and one that is detached');
+	like($before[4], qr/4711/, 'and a hold');
+	like($before[5], qr/"state": "queued"/, 'and a job');
 	$old->stop;
 
 	# Of two servers one can be too old for the other: a minor release can bring
@@ -130,6 +143,12 @@ SQL
 		SELECT partman.run_maintenance('ids')});
 	is( $new->safe_psql('postgres', q{SELECT max(upper_id) FROM partman.list_partitions('ids')}),
 		'700', 'an id set goes on from its highest key');
+	ok($new->poll_query_until('postgres', q{SELECT state = 'done' FROM partman.part_jobs}), 'the job is done');
+	is( $new->safe_psql('postgres', q{
+			SELECT partman.hold_partition('held', '0', '5', 'new');
+			SELECT partman.reattach_partition('held_p0');
+			SELECT min(id) FROM held}),
+		"2\n\n0", 'the numbers of holds go on, and what was detached can be put back');
 	is($new->safe_psql('postgres', q{SELECT DISTINCT status FROM partman.partition_health_summary()}),
 		'HEALTHY', 'all is well in the end');
 	$new->stop;
