@@ -202,23 +202,20 @@ SELECT parts('arc');
 UPDATE part_config SET retention = '30' WHERE parent_table = 'arc';
 SELECT run_maintenance('arc');
 UPDATE part_config SET archive_function = 'archive' WHERE parent_table = 'arc';
-SELECT run_maintenance('arc');
 UPDATE part_config SET archive_function = 'grace_test.nothing' WHERE parent_table = 'arc';
-SELECT run_maintenance('arc');
 CREATE FUNCTION number(regclass, regclass, text, text) RETURNS int LANGUAGE sql AS 'SELECT 1';
 UPDATE part_config SET archive_function = 'grace_test.number' WHERE parent_table = 'arc';
-SELECT run_maintenance('arc');
+UPDATE part_config SET archive_function = 'no such"' WHERE parent_table = 'arc';
+UPDATE part_config SET retention_keep_table = true WHERE parent_table = 'arc';
+-- it is checked again at each call
 CREATE ROLE regress_grace_other;
 ALTER FUNCTION archive OWNER TO regress_grace_other;
-UPDATE part_config SET archive_function = 'grace_test.archive' WHERE parent_table = 'arc';
-\set VERBOSITY sqlstate
 SELECT run_maintenance('arc');
-\set VERBOSITY default
+DROP FUNCTION archive;
+SELECT run_maintenance('arc');
+DROP ROLE regress_grace_other;
 SELECT parts('arc');
 UPDATE part_config SET archive_function = NULL WHERE parent_table = 'arc';
-DROP FUNCTION archive;
-DROP ROLE regress_grace_other;
-UPDATE part_config SET retention_keep_table = true, archive_function = 'grace_test.number' WHERE parent_table = 'arc';
 
 --
 -- Foreign keys: what is referenced stays, its own go before the drop

@@ -215,6 +215,7 @@ CREATE TABLE part_detached (
 	drop_after timestamptz,
 	-- what follows the detach is done: indexes, publications, schema
 	is_settled boolean NOT NULL DEFAULT false,
+	home_schema text NOT NULL,
 	verdict text,
 	retry_after timestamptz
 );
@@ -230,7 +231,8 @@ COMMENT ON COLUMN part_detached.reason IS 'why it was retired: age, count, size 
 COMMENT ON COLUMN part_detached.marked_at IS 'when';
 COMMENT ON COLUMN part_detached.drop_after IS 'when the grace ends; null: it is kept';
 COMMENT ON COLUMN part_detached.is_settled IS 'indexes, publications and schema are as the configuration says';
-COMMENT ON COLUMN part_detached.verdict IS 'what the archive function has said: drop, keep or retry';
+COMMENT ON COLUMN part_detached.home_schema IS 'the schema in which it was when attached';
+COMMENT ON COLUMN part_detached.verdict IS 'what the archive function has said: keep or retry';
 COMMENT ON COLUMN part_detached.retry_after IS 'the archive function is not called before';
 
 -- legal holds: what overlaps them is not retired and not dropped

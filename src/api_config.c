@@ -482,6 +482,10 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 	text.origin = row_text(&row, "grid_origin");
 	pm_create_check_set(set, &text);
 
+	set->archive_function = row_text(&row, "archive_function");
+	if (is_update && set->archive_function != NULL &&
+		!same_text(row_text(&old_row, "archive_function"), set->archive_function))
+		pm_archive_check(set);
 	schema = row_text(&row, "retention_schema");
 	if (is_update && schema != NULL &&
 		!same_text(row_text(&old_row, "retention_schema"), schema))

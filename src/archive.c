@@ -9,8 +9,9 @@
  * runs as the owner, in a security-restricted operation, with a lock on the
  * partition that lets others read and keeps writers out.
  *
- * What it says is noted in the partition's mark; the drop is another step, in
- * another transaction.  An error is nobody's agreement: the partition stays.
+ * If it says drop, the partition is dropped in the same transaction: a row that
+ * came in after a verdict would be in no archive.  Otherwise its verdict is noted
+ * in the partition's mark.  An error is nobody's agreement: the partition stays.
  *
  *-------------------------------------------------------------------------
  */
@@ -117,15 +118,18 @@ ask(const PartSet *set, const PlanStep *step, Oid function)
 }
 
 /*
- * pm_archive asks the archive function about a detached partition, and notes
- * its verdict: "drop", "keep" or "retry".
+ * pm_archive asks the archive function about a detached partition, and drops it
+ * or notes the verdict: "drop", "keep" or "retry".  The step becomes one of
+ * dropping then.
  *
- * Locks: SHARE on the partition.  Errors: the function's own; what is wrong with
- * it; "was changed by another session".
+ * Locks: SHARE on the partition, then those of a drop.  Errors: the function's
+ * own; what is wrong with it; "was changed by another session"; those of a drop.
  */
 void
-pm_archive(const PartSet *set, PlanStep *step, TimestampTz now)
+pm_archive(const PmLook *look, const PmTemplate *tmpl, PlanStep *step,
+		   TimestampTz now)
 {
+	const PartSet *set = look->set;
 	const Partition *partition = step->partition;
 	char	   *verdict;
 
@@ -147,6 +151,23 @@ pm_archive(const PartSet *set, PlanStep *step, TimestampTz now)
 				 errmsg("archive function %s must return drop, keep or retry, not %s",
 						set->archive_function,
 						verdict ? quote_literal_cstr(verdict) : "null")));
-	pm_mark_verdict(partition->oid, verdict, now + RETRY_MINUTES * USECS_PER_MINUTE);
 	step->reason = psprintf("the archive function says %s", verdict);
+	if (strcmp(verdict, "drop") == 0)
+	{
+		PM_FAILPOINT("archive-said-drop");
+		step->kind = STEP_DROP;
+		pm_ddl_apply(look, tmpl, step, now);
+	}
+	else
+		pm_mark_verdict(partition->oid, verdict, now + RETRY_MINUTES * USECS_PER_MINUTE);
+}
+
+/*
+ * pm_archive_check raises an error if the archive function of a set cannot be
+ * called.
+ */
+void
+pm_archive_check(const PartSet *set)
+{
+	(void) find_function(set);
 }

@@ -20,6 +20,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "commands/extension.h"
 #include "config.h"
 #include "ddl.h"
 #include "internal.h"
@@ -254,17 +255,16 @@ retire_statements(const PmLook *look, const PmTemplate *tmpl,
 }
 
 /*
- * comes_back tells whether a partition is to leave the schema for retired ones:
- * retention has put it there, and its name is free beside its parent.
+ * comes_back tells whether a partition is to go back to the schema where it was
+ * when it was attached: retention has moved it, and its name is still free there.
  */
 static bool
-comes_back(const PartSet *set, const Partition *partition)
+comes_back(const PmMark *mark)
 {
-	return set->retention_schema != NULL &&
-		strcmp(partition->schema, set->retention_schema) == 0 &&
-		strcmp(partition->schema, set->schema) != 0 &&
-		!OidIsValid(get_relname_relid(partition->name,
-									  get_namespace_oid(set->schema, true)));
+	Oid			home = get_namespace_oid(mark->home, true);
+
+	return OidIsValid(home) && strcmp(mark->partition->schema, mark->home) != 0 &&
+		!OidIsValid(get_relname_relid(mark->partition->name, home));
 }
 
 static List *
@@ -273,11 +273,11 @@ reattach_statements(const PartSet *set, const PlanStep *step)
 	char	   *name = partition_name(step->partition);
 	List	   *result = NIL;
 
-	if (comes_back(set, step->partition))
+	if (comes_back(step->mark))
 	{
 		result = add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
-									  quote_identifier(set->schema)));
-		name = pstrdup(quote_qualified_identifier(set->schema, step->partition->name));
+									  quote_identifier(step->mark->home)));
+		name = pstrdup(quote_qualified_identifier(step->mark->home, step->partition->name));
 	}
 	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
 								set_name(set), name, step->mark->range));
@@ -335,6 +335,16 @@ pm_ddl_text(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 	return buf.data;
 }
 
+/* pm_ddl_can_detach_concurrently tells whether core does that with this set. */
+bool
+pm_ddl_can_detach_concurrently(const PmLook *look, const PmTemplate *tmpl)
+{
+	bool		missing_ok = true;
+
+	return look->dflt == NULL && !tmpl->has_incoming_fk &&
+		!OidIsValid(get_extension_oid("citus", missing_ok));
+}
+
 /* what a lock means for those who read on a standby */
 static const char *const replayed = "; replayed on standbys";
 
@@ -379,6 +389,9 @@ pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 							tmpl->has_outgoing_fk ? ", SHARE ROW EXCLUSIVE on referenced tables" : "",
 							replayed);
 		case STEP_RETIRE:
+			if (pm_ddl_can_detach_concurrently(look, tmpl))
+				return psprintf("SHARE UPDATE EXCLUSIVE on the parent, then ACCESS EXCLUSIVE on the partition"
+								" (by SQL: ACCESS EXCLUSIVE on both)%s", replayed);
 			return psprintf("ACCESS EXCLUSIVE on the parent and the partition%s%s%s%s", with_default,
 							tmpl->has_incoming_fk ? " and the referencing tables" : "", replayed,
 							reference_scans(tmpl));

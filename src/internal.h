@@ -274,7 +274,9 @@ extern void pm_lockwait_explain(Oid parent, ErrorData *edata);
 extern void pm_lockwait_run(Oid parent, void (*work) (void *arg), void *arg);
 
 /* ---------- archive.c ---------- */
-extern void pm_archive(const PartSet *set, PlanStep *step, TimestampTz now);
+extern void pm_archive(const PmLook *look, const PmTemplate *tmpl,
+					   PlanStep *step, TimestampTz now);
+extern void pm_archive_check(const PartSet *set);
 
 /* ---------- ddl.c, ddl_apply.c ---------- */
 extern List *pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
@@ -304,6 +306,8 @@ extern char *pm_ddl_vacuum(Oid table, bool full);
 extern char *pm_ddl_reindex(Oid table);
 extern char *pm_ddl_drop_index(Oid index);
 extern char *pm_ddl_attach_index(Oid parent_index, Oid index);
+extern bool pm_ddl_can_detach_concurrently(const PmLook *look,
+										   const PmTemplate *tmpl);
 extern char *pm_ddl_detach_concurrently(const PartSet *set,
 										const Partition *partition);
 

@@ -120,7 +120,7 @@ note_job(void *arg)
 	MemoryContextSwitchTo(end->job->context);
 }
 
-static void
+static ErrorData *
 note_state(PmJob *job, const char *state, ErrorData *problem)
 {
 	JobEnd		end = {.job = job, .state = state, .problem = problem};
@@ -128,6 +128,7 @@ note_state(PmJob *job, const char *state, ErrorData *problem)
 
 	if (failure != NULL)
 		pm_worker_log(failure, psprintf("noting partmgr job " INT64_FORMAT, job->id));
+	return failure;
 }
 
 /* One step of a job, with what it has left to be run at top level. */
@@ -173,23 +174,27 @@ run_job(PmJob *job)
 		if (problem != NULL && problem->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE &&
 			++tries < LOCK_TRIES)
 		{
-			note_state(job, NULL, problem);
+			problem = note_state(job, NULL, problem);
+
+			/* a cancel may come at any moment; it must not be lost */
+			if (problem != NULL && problem->sqlerrcode == ERRCODE_QUERY_CANCELED)
+				break;
+			problem = NULL;
 			pause_ms(pause_before(tries));
 			job->more = true;
-			problem = NULL;
 		}
 		else if (problem == NULL && job->top != NULL)
 			tries = 0;
 	} while (problem == NULL && job->more && !job->is_gone);
 
 	if (problem == NULL)
-		note_state(job, "done", NULL);
+		(void) note_state(job, "done", NULL);
 	else if (problem->sqlerrcode == ERRCODE_QUERY_CANCELED)
-		note_state(job, "cancelled", problem);
+		(void) note_state(job, "cancelled", problem);
 	else
 	{
 		pm_worker_log(problem, psprintf("partmgr job " INT64_FORMAT, job->id));
-		note_state(job, "failed", problem);
+		(void) note_state(job, "failed", problem);
 	}
 }
 

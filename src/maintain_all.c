@@ -189,7 +189,9 @@ note_failed(AllRun *run, const PartSet *set, ErrorData *edata)
 	pm_lockwait_explain(set->parent, edata);
 	ereport(WARNING,
 			(errcode(edata->sqlerrcode),
-			 errmsg("maintenance of partition set %s failed: %s",
+			 errmsg(edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
+					"maintenance of partition set %s is postponed: %s" :
+					"maintenance of partition set %s failed: %s",
 					quote_qualified_identifier(set->schema, set->name), edata->message),
 			 edata->hint ? errhint("%s", edata->hint) : 0));
 	if (run->order->dry_run)

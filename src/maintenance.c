@@ -235,6 +235,8 @@ void
 pm_note_lock(PmOutcome *outcome)
 {
 	outcome->lock = pm_ddl_lock_held(&outcome->lock_us);
+	/* what was to be archived may have been dropped */
+	outcome->step_name = pm_step_name(outcome->step);
 }
 
 void
@@ -330,7 +332,7 @@ do_step(const PmLook *look, const PmTemplate *tmpl, PlanStep *step,
 	else if (pm_ddl_drops_directly(look->set, tmpl, step))
 		*drops = lappend(*drops, step);
 	else if (step->kind == STEP_ARCHIVE)
-		pm_archive(look->set, step, now);
+		pm_archive(look, tmpl, step, now);
 	else
 		pm_ddl_apply(look, tmpl, step, now);
 }

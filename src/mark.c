@@ -86,7 +86,6 @@ mark_from_row(const PartKey *key, uint64 row)
 	PartBound  *bound = &partition->bound;
 	bool		isnull;
 	Datum		value;
-	char	   *verdict;
 
 	mark->partition = partition;
 	partition->oid = pm_spi_oid(row, 1);
@@ -106,8 +105,7 @@ mark_from_row(const PartKey *key, uint64 row)
 	value = pm_spi_value(row, 12, &isnull);
 	mark->has_drop = !isnull;
 	mark->drop_after = isnull ? 0 : DatumGetTimestampTz(value);
-	verdict = pm_spi_string(row, 13);
-	mark->is_archived = verdict != NULL && strcmp(verdict, "drop") == 0;
+	mark->home = pm_spi_string(row, 13);
 	value = pm_spi_value(row, 14, &isnull);
 	mark->retry_after = isnull ? 0 : DatumGetTimestampTz(value);
 	mark->is_attached = pm_spi_bool(row, 15);
@@ -125,7 +123,7 @@ read_marks(PartSet *set, const PmExtension *ext, MemoryContext caller)
 	rows = pm_spi_select_kept(pm_config_sql(ext,
 											"SELECT c.oid, n.nspname, c.relname, c.relowner, c.relkind, c.reltuples,"
 											" d.range, d.lower_raw, d.upper_raw, d.reason, d.is_settled, d.drop_after,"
-											" d.verdict, d.retry_after,"
+											" d.home_schema, d.retry_after,"
 											" EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)"
 											" FROM %d d JOIN pg_class c ON c.oid = d.partition"
 											" JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -208,7 +206,7 @@ pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
 		step->retire == RETIRE_LATER;
 	bool		drops = is_plain || (step->retire == RETIRE_MOVE && set->has_grace && set->drops);
 	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT8OID, INT8OID, TEXTOID,
-	TIMESTAMPTZOID, BOOLOID, BOOLOID};
+	TIMESTAMPTZOID, BOOLOID, BOOLOID, TEXTOID};
 	Datum		values[] = {
 		ObjectIdGetDatum(partition->oid),
 		ObjectIdGetDatum(set->parent),
@@ -218,24 +216,25 @@ pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
 		CStringGetTextDatum(rule_names[step->rule]),
 		TimestampTzGetDatum(now),
 		BoolGetDatum(drops),
-		BoolGetDatum(is_plain)
+		BoolGetDatum(is_plain),
+		CStringGetTextDatum(partition->schema)
 	};
-	char		nulls[] = "         ";
+	char		nulls[] = "          ";
 
 	if (bound->lower_open)
 		nulls[3] = 'n';
 	if (bound->upper_open)
 		nulls[4] = 'n';
 	(void) pm_config_write("INSERT INTO %d AS d (partition, parent_table, range, lower_raw, upper_raw,"
-						   " reason, marked_at, drop_after, is_settled)"
+						   " reason, marked_at, drop_after, is_settled, home_schema)"
 						   " SELECT $1::regclass, $2::regclass, $3, $4, $5, $6, $7,"
-						   " CASE WHEN $8 THEN $7 + coalesce(c.retention_grace, '0') END, $9"
+						   " CASE WHEN $8 THEN $7 + coalesce(c.retention_grace, '0') END, $9, $10"
 						   " FROM %c c WHERE c.parent_table = $2::regclass"
 						   " ON CONFLICT (partition) DO UPDATE SET parent_table = excluded.parent_table,"
 						   " range = excluded.range, lower_raw = excluded.lower_raw,"
 						   " upper_raw = excluded.upper_raw, reason = excluded.reason,"
 						   " marked_at = excluded.marked_at, drop_after = excluded.drop_after,"
-						   " is_settled = excluded.is_settled, verdict = NULL, retry_after = NULL",
+						   " is_settled = excluded.is_settled, home_schema = excluded.home_schema, verdict = NULL, retry_after = NULL",
 						   lengthof(types), types, values, nulls);
 }
 

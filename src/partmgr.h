@@ -128,12 +128,12 @@ typedef struct PmMark
 {
 	Partition  *partition;		/* its table, with the bounds that it had */
 	char	   *range;			/* as ATTACH PARTITION takes it */
+	char	   *home;			/* schema in which it was when attached */
 	bool		is_attached;	/* not detached yet, or attached again */
 	PmRule		rule;
 	bool		is_settled;		/* what follows the detach is done */
 	bool		has_drop;		/* false: it is kept */
 	TimestampTz drop_after;
-	bool		is_archived;	/* the archive function has said drop */
 	TimestampTz retry_after;	/* it is not called before; 0: at any time */
 	bool		is_wanted;		/* set by the plan: retention would not take it */
 } PmMark;

@@ -39,6 +39,7 @@ extern bool pm_plan_cutoff(const PartSet *set, List *partitions,
 extern void pm_plan_retirement(PlanWork *work, List *partitions);
 
 /* plan_detached.c */
+extern bool pm_plan_is_detached(const PartSet *set, const PartBound *bound);
 extern void pm_plan_reattach(PlanWork *work, List *partitions);
 extern void pm_plan_detached(PlanWork *work);
 extern void pm_plan_held(PlanWork *work, Partition *partition,

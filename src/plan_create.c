@@ -217,11 +217,12 @@ first_hole_ahead(const Creation *creation)
 
 /*
  * walk_ahead makes the current cell and those ahead of it.  Cells are counted,
- * whether they are taken already or not, until no hole is left.  Gaps further
- * ahead are filled only if that was asked for.
+ * whether they are taken already or not, until no hole is left.  is_far: it
+ * makes only what is missing further ahead, where gaps are filled last and only
+ * if that was asked for.
  */
 static void
-walk_ahead(Creation *creation)
+walk_ahead(Creation *creation, bool is_far)
 {
 	const PartSet *set = creation->work->set;
 	PartBound	cell = {.lower_open = !creation->has_current,
@@ -235,8 +236,7 @@ walk_ahead(Creation *creation)
 		/* beyond what is kept ahead only gaps are filled, if that is asked for */
 		if (ahead > set->premake)
 		{
-			if (!creation->work->point->fill_gaps ||
-				!is_inside(&creation->holes[h]))
+			if (!is_far || !is_inside(&creation->holes[h]))
 				return;
 			if (creation->holes[h].lower > inside)
 			{
@@ -253,7 +253,8 @@ walk_ahead(Creation *creation)
 			if (!cell.upper_open && !hole->lower_open &&
 				hole->lower >= cell.upper)
 				break;
-			if (!add_cell(creation, &cell, hole, ahead))
+			if (is_far == (ahead > set->premake) &&
+				!add_cell(creation, &cell, hole, ahead))
 				return;
 			if (hole->upper_open ||
 				(!cell.upper_open && hole->upper > cell.upper))
@@ -423,6 +424,9 @@ report_gaps(Creation *creation)
 			if (!pm_key_raw_of(key, gap.upper, &gap.upper_raw))
 				continue;
 		}
+		/* retention has made this one, and what it held is known */
+		if (pm_plan_is_detached(work->set, &gap))
+			continue;
 		if (++work->plan->gaps > MAX_GAPS)
 			continue;
 		finding = pm_plan_finding(work, FINDING_GAP,
@@ -499,9 +503,11 @@ pm_plan_creation(PlanWork *work, List *partitions)
 	find_start(&creation);
 
 	if (creation.has_anchor)
-		walk_ahead(&creation);
+		walk_ahead(&creation, false);
 	if (!creation.is_full)
 		walk_back(&creation);
+	if (creation.has_anchor && !creation.is_full && work->point->fill_gaps)
+		walk_ahead(&creation, true);
 	for (int i = list_length(creation.older) - 1; i >= 0; i--)
 		steps = lappend(steps, list_nth(creation.older, i));
 	work->plan->steps = list_concat(steps, creation.newer);

@@ -35,6 +35,23 @@ pm_plan_covers(const PartBound *bound, const Partition *partition)
 		overlaps(bound, &partition->bound);
 }
 
+/* pm_plan_is_detached tells whether a detached partition had part of a range. */
+bool
+pm_plan_is_detached(const PartSet *set, const PartBound *bound)
+{
+	ListCell   *lc;
+
+	foreach(lc, set->marks)
+	{
+		const PmMark *mark = lfirst(lc);
+
+		if (!mark->is_attached && mark->partition->is_readable &&
+			overlaps(&mark->partition->bound, bound))
+			return true;
+	}
+	return false;
+}
+
 /* pm_plan_hold returns a hold that covers part of a range, or NULL. */
 const PmHold *
 pm_plan_hold(const PartSet *set, const PartBound *bound)
@@ -222,8 +239,10 @@ pm_plan_detached(PlanWork *work)
 						 psprintf("detached partition \"%s.%s\" is not dropped because of a hold: %s",
 								  mark->partition->schema,
 								  mark->partition->name, hold->reason));
-		else if (work->set->archive_function == NULL || mark->is_archived)
-			add_mark_step(work, STEP_DROP, mark, "detached, and its time of grace is over");
+		else if (work->set->archive_function == NULL)
+			add_mark_step(work, STEP_DROP, mark,
+						  work->set->has_grace ? "detached, and its time of grace is over" :
+						  "detached before");
 		else if (mark->retry_after <= work->point->now)
 			add_mark_step(work, STEP_ARCHIVE, mark, "to be archived before it is dropped");
 	}

@@ -176,7 +176,7 @@ call_apply(void *arg)
 	ApplyCall  *call = arg;
 
 	if (call->step->kind == STEP_ARCHIVE)
-		pm_archive(call->look->set, call->step, call->now);
+		pm_archive(call->look, call->tmpl, call->step, call->now);
 	else
 		pm_ddl_apply(call->look, call->tmpl, call->step, call->now);
 	PM_FAILPOINT(psprintf("applied-%s", pm_step_name(call->step)));
@@ -195,6 +195,14 @@ ends_run(const PmWorkerRun *run, const ErrorData *edata)
 void
 pm_run_step_failed(PmWorkerRun *run, const PlanStep *step, const ErrorData *edata)
 {
+	PmLogEntry	entry = {
+		.parent = run->parent,
+		.action = "failed",
+		.partition = step->partition ?
+		quote_qualified_identifier(step->partition->schema, step->name) : NULL,
+		.rows = -1,
+		.bytes = -1
+	};
 	MemoryContext old;
 
 	ereport(LOG,
@@ -204,8 +212,9 @@ pm_run_step_failed(PmWorkerRun *run, const PlanStep *step, const ErrorData *edat
 			 errcontext("maintenance of partition set %s",
 						pm_qualified_name(run->parent))));
 	keep_first(run, edata->sqlerrcode, error_text(edata));
-	pm_log_failure(run->parent, "failed", edata->sqlerrcode,
-				   psprintf("%s: %s", step->name, error_text(edata)));
+	entry.sqlstate = pstrdup(unpack_sql_state(edata->sqlerrcode));
+	entry.message = psprintf("%s: %s", step->name, error_text(edata));
+	pm_log_write(list_make1(&entry));
 	old = MemoryContextSwitchTo(run->context);
 	run->failed = lappend(run->failed, pstrdup(step->name));
 	MemoryContextSwitchTo(old);

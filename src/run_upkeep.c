@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "commands/extension.h"
 #include "internal.h"
 #include "maintenance.h"
 #include "storage/lmgr.h"
@@ -132,16 +131,6 @@ observe_pending(PmWorkerRun *run, PartPlan *plan)
 
 
 /* ---------- steps ---------- */
-
-/* may core detach a partition of this set concurrently? */
-static bool
-can_detach_concurrently(const PmLook *look, const PmTemplate *tmpl)
-{
-	bool		missing_ok = true;
-
-	return look->dflt == NULL && !tmpl->has_incoming_fk &&
-		!OidIsValid(get_extension_oid("citus", missing_ok));
-}
 
 /* what is still to be known of a partition when this transaction is over */
 static Partition *
@@ -280,6 +269,13 @@ do_in_transaction(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
 static bool
 is_in_use(PmWorkerRun *run, const PlanStep *step)
 {
+	/* what takes long to archive should not have to be archived again */
+	if (step->kind == STEP_ARCHIVE &&
+		pm_obstacle_holders(step->partition->oid, true, 0) != NULL)
+	{
+		pm_run_step_locked(run, step, "the partition is in use");
+		return true;
+	}
 	if (!run->exclusive ||
 		pm_obstacle_holders(run->parent, run->exclusive, PM_LONG_MS) == NULL)
 		return false;
@@ -359,7 +355,7 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	outcome = pm_make_outcome(look, step, "done");
 	pm_run_note_step(run, outcome);
 	PM_FAILPOINT("upkeep-before");
-	if (step->kind == STEP_RETIRE && can_detach_concurrently(look, tmpl))
+	if (step->kind == STEP_RETIRE && pm_ddl_can_detach_concurrently(look, tmpl))
 		begin_detach(run, look, step, outcome);
 	else if (step->kind == STEP_UPKEEP)
 		pm_upkeep_begin(run, look, step, outcome);

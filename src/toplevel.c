@@ -85,7 +85,13 @@ watch(int relation_timeout)
 		enable_timeout_every(timeout, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), tick), tick);
 	}
 	else
+	{
 		disable_timeout(timeout, false);
+
+		/* what we have asked for ourselves ends with the wait */
+		if (is_cut_short)
+			QueryCancelPending = false;
+	}
 }
 
 static void
@@ -264,9 +270,6 @@ pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 
 		AbortOutOfAnyTransaction();
 		FlushErrorState();
-
-		/* a cancel was for the statement that has just failed */
-		QueryCancelPending = false;
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();

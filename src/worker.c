@@ -371,9 +371,6 @@ pm_worker_guarded(void (*work) (void *arg), void *arg, MemoryContext context)
 		MemoryContextSwitchTo(context);
 		pgstat_report_stat(true);
 		pgstat_report_activity(STATE_IDLE, NULL);
-
-		/* a cancel was for the statement that has just failed */
-		QueryCancelPending = false;
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
@@ -404,6 +401,8 @@ guarded(void (*work) (void *arg), SetRun *set)
 {
 	ErrorData  *problem = pm_worker_guarded(work, set, set_context);
 
+	/* a cancel was for what has just failed, not for the next set */
+	QueryCancelPending = false;
 	if (problem != NULL)
 		pm_worker_log(problem, psprintf("maintenance of partition set %s", set->title));
 	return problem;

@@ -94,6 +94,7 @@ SELECT results_eq($$SELECT col FROM columns_of('partman.part_detached')$$, ARRAY
 	'marked_at timestamp with time zone NOT NULL',
 	'drop_after timestamp with time zone',
 	'is_settled boolean NOT NULL DEFAULT false',
+	'home_schema text NOT NULL',
 	'verdict text',
 	'retry_after timestamp with time zone'], 'columns of part_detached');
 SELECT results_eq($$SELECT col FROM columns_of('partman.part_hold')$$, ARRAY[
