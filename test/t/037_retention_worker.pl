@@ -168,6 +168,8 @@ CALL make('wd', true);
 SQL
 $reader = session('the report', q{BEGIN; SELECT count(*) FROM wd});
 my $pid = $reader->query_safe('SELECT pg_backend_pid()');
+# who has been there for long is named before those who happen to be, such as our polling
+becomes(qq{SELECT xact_start < clock_timestamp() - interval '1.5 s' FROM pg_stat_activity WHERE pid = $pid}, 't', 'a long reader');
 sql(q{UPDATE part_config SET retention = '40' WHERE parent_table = 'wd'});
 becomes(qq{SELECT upkeep_blockers ~ 'process $pid .*user postgres, application the report, idle in transaction, since' FROM part_state WHERE parent_table = 'wd'::regclass},
 	't', 'who is in the way of a plain detach is known');
