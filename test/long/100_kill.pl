@@ -29,7 +29,7 @@ sub kill_worker
 # what happens all the time
 foreach my $place (qw(maintain-looked step-before ddl-statement applied-create step-after worker-between-steps note-before
 	upkeep-looked upkeep-before upkeep-after upkeep-toplevel-done upkeep-between-steps
-	applied-detach applied-archive applied-drop))
+	applied-detach archive-said-drop applied-drop))
 {
 	my ($gate, $pid) = gate_at($node, $place);
 

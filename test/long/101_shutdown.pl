@@ -15,7 +15,7 @@ make_scene($node);
 start_clients($node);
 my @places = qw(maintain-looked step-before ddl-statement applied-create step-after worker-between-steps note-before
   upkeep-looked upkeep-before upkeep-after upkeep-toplevel-done upkeep-between-steps
-  applied-detach applied-archive applied-drop);
+  applied-detach archive-said-drop applied-drop);
 
 foreach my $place (@places)
 {
