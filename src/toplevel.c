@@ -55,7 +55,8 @@ static volatile bool is_cut_short = false;
 static void
 watch_wait(void)
 {
-	const LOCK *lock = MyProc->waitLock;
+	/* the clock goes on when the process, ended in the statement, has left shared memory */
+	const LOCK *lock = MyProc ? MyProc->waitLock : NULL;
 
 	if (lock == NULL || lock->tag.locktag_type != LOCKTAG_RELATION)
 		ticks_waiting = 0;

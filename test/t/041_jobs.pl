@@ -128,6 +128,24 @@ $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_act
 $old->query_safe('ROLLBACK');
 job_state($id, 'done', 'it goes on after its worker was ended');
 
+# a worker that is ended in a statement while the clock of lock waits goes on is no crash
+$node->safe_psql('postgres', <<'SQL');
+ALTER SYSTEM SET partmgr.lock_timeout = '2ms';
+SELECT pg_reload_conf();
+SET ROLE app;
+CREATE TABLE ticking (id int NOT NULL, v int) PARTITION BY RANGE (id);
+SELECT create_parent('ticking', 'id', '10', p_premake => 1, p_start_partition => '0', p_default_table => false);
+INSERT INTO ticking VALUES (1, 1);
+CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(600); RETURN $1; END $$;
+SQL
+for my $n (1 .. 5)
+{
+	($ret, $out, $err) = $node->psql('postgres', q{SET statement_timeout = '500ms'; CALL create_index_concurrently('ticking', 'CREATE INDEX ON ticking (slow(v))')});
+	like($err, qr/statement timeout/, "a CALL is ended in the middle of its work: $n");
+}
+is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server is there');
+$node->safe_psql('postgres', 'DROP TABLE ticking; DROP FUNCTION slow; ALTER SYSTEM RESET partmgr.lock_timeout; SELECT pg_reload_conf()');
+
 # a database whose queue is worked on can be dropped; the upkeep worker steps aside
 $node->safe_psql('postgres', 'CREATE DATABASE gone');
 $node->safe_psql('gone', 'CREATE EXTENSION partmgr; GRANT ALL ON SCHEMA public TO app');
