@@ -174,6 +174,7 @@ extern char *pm_position_text(const PartKey *key, int64 pos);
 /* ---------- mark.c ---------- */
 extern void pm_mark_read(PartSet *set);
 extern void pm_mark_write(const PartSet *set, const PlanStep *step,
+extern void pm_hold_read_below(List *partitions);
 						  TimestampTz now);
 extern void pm_mark_settled(Oid partition);
 extern void pm_mark_forget(Oid partition);

@@ -35,17 +35,22 @@ pm_plan_covers(const PartBound *bound, const Partition *partition)
 		overlaps(bound, &partition->bound);
 }
 
-/* pm_plan_hold returns a hold that covers part of a range, or NULL. */
+/*
+ * pm_plan_hold returns a hold that keeps a partition, or NULL: one of the set
+ * that covers part of it, or any of a set that is part of it.
+ */
 const PmHold *
-pm_plan_hold(const PartSet *set, const PartBound *bound)
+pm_plan_hold(const PartSet *set, const Partition *partition)
 {
 	ListCell   *lc;
 
+	if (partition->held_below)
+		return partition->held_below;
 	foreach(lc, set->holds)
 	{
 		const PmHold *hold = lfirst(lc);
 
-		if (overlaps(&hold->bound, bound))
+		if (overlaps(&hold->bound, &partition->bound))
 			return hold;
 	}
 	return NULL;
@@ -222,7 +227,7 @@ pm_plan_detached(PlanWork *work)
 		if (!mark->has_drop || mark->is_wanted || !work->set->drops ||
 			mark->drop_after > work->point->now)
 			continue;
-		hold = pm_plan_hold(work->set, &mark->partition->bound);
+		hold = pm_plan_hold(work->set, mark->partition);
 		if (hold != NULL)
 			pm_plan_held(work, mark->partition, hold,
 						 psprintf("detached partition \"%s.%s\" is not dropped because of a hold: %s",

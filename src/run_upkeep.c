@@ -151,6 +151,8 @@ copy_partition(const Partition *partition)
 	copy->oid = partition->oid;
 	copy->schema = pstrdup(partition->schema);
 	copy->name = pstrdup(partition->name);
+	copy->relkind = partition->relkind;
+	copy->bound = partition->bound;
 	return copy;
 }
 
