@@ -202,6 +202,13 @@ settle_statements(const PmLook *look, const PlanStep *step, List *result)
 	return result;
 }
 
+/* A foreign table is one that DROP TABLE does not drop. */
+static const char *
+drop_words(const Partition *partition)
+{
+	return partition->relkind == RELKIND_FOREIGN_TABLE ? "DROP FOREIGN TABLE" : "DROP TABLE";
+}
+
 /*
  * Its own foreign keys go first: each of them locks the table that it points
  * at, and one statement for all would hold those locks together.
@@ -218,7 +225,7 @@ drop_statements(const PlanStep *step, List *result)
 								   step->partition->oid))
 		result = add(result, psprintf("ALTER TABLE %s DROP CONSTRAINT %s", name,
 									  (char *) lfirst(lc)));
-	return add(result, psprintf("DROP TABLE %s", name));
+	return add(result, psprintf("%s %s", drop_words(step->partition), name));
 }
 
 static List *
@@ -234,10 +241,12 @@ retire_statements(const PmLook *look, const PmTemplate *tmpl,
 				  const PlanStep *step)
 {
 	if (pm_ddl_drops_directly(look->set, tmpl, step))
-		return add(NIL, psprintf("DROP TABLE %s", partition_name(step->partition)));
+		return add(NIL, psprintf("%s %s", drop_words(step->partition),
+								 partition_name(step->partition)));
 	if (step->retire == RETIRE_DROP)
 		return add(detach_statements(look, step),
-				   psprintf("DROP TABLE %s", partition_name(step->partition)));
+				   psprintf("%s %s", drop_words(step->partition),
+							partition_name(step->partition)));
 	return settle_statements(look, step, detach_statements(look, step));
 }
 
@@ -401,20 +410,25 @@ pm_ddl_drop_statements(List *steps)
 {
 	StringInfoData buf;
 	List	   *statements = NIL;
+	const char *words = NULL;	/* of the statement that is being written */
+	int			n = 0;			/* tables that it names */
 	ListCell   *lc;
 
 	foreach(lc, steps)
 	{
-		int			i = foreach_current_index(lc);
+		const Partition *partition = ((PlanStep *) lfirst(lc))->partition;
 
-		if (i % DROP_BATCH == 0)
+		if (words == NULL || n == DROP_BATCH || strcmp(words, drop_words(partition)) != 0)
+		{
+			if (words)
+				statements = add(statements, buf.data);
 			initStringInfo(&buf);
-		appendStringInfo(&buf, "%s %s", buf.len ? "," : "DROP TABLE",
-						 partition_name(((PlanStep *) lfirst(lc))->partition));
-		if ((i + 1) % DROP_BATCH == 0 || lnext(steps, lc) == NULL)
-			statements = add(statements, buf.data);
+			words = drop_words(partition);
+			n = 0;
+		}
+		appendStringInfo(&buf, "%s %s", n++ ? "," : words, partition_name(partition));
 	}
-	return statements;
+	return words ? add(statements, buf.data) : NIL;
 }
 
 /* pm_ddl_default_statements makes a default partition, of a table if that exists. */

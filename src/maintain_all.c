@@ -84,7 +84,7 @@ may_retire(const PartPlan *plan)
 		if (((PlanFinding *) lfirst(lc))->kind == FINDING_LAST_KEPT)
 			return true;
 	}
-	return pm_count_creations(plan) < list_length(plan->steps);
+	return pm_count_creations(plan) < list_length(plan->steps) || plan->stale != NIL;
 }
 
 static void
@@ -244,7 +244,7 @@ lock_sets(AllRun *run, List *parents)
 		ErrorData  *edata;
 
 		CHECK_FOR_INTERRUPTS();
-		if (plan && plan->steps == NIL)
+		if (plan && plan->steps == NIL && plan->stale == NIL)
 		{
 			run->succeeded = lappend_oid(run->succeeded, parent);
 			continue;

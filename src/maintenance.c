@@ -191,6 +191,7 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 	PartSet    *set = look->set;
 	PmOrder		order = {.now = now, .upkeep = true};
 	PlanPoint	point = {.now = now, .upkeep = true};
+	PartPlan   *plan;
 	ListCell   *lc;
 
 	order.retire = pm_set_retires(set);
@@ -203,7 +204,8 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 	if (order.retire || set->has_cold)
 		pm_find_point(look, &order, &point);
 	pm_upkeep_read(set, look->partitions);
-	return pm_plan(set, look->partitions, &point)->steps != NIL;
+	plan = pm_plan(set, look->partitions, &point);
+	return plan->steps != NIL || plan->stale != NIL;
 }
 
 PmOutcome *
@@ -375,6 +377,16 @@ has_blocked(const PartPlan *plan)
 	return false;
 }
 
+/* pm_forget_stale deletes the marks that mean nothing any more. */
+void
+pm_forget_stale(const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->stale)
+		pm_mark_forget(((PmMark *) lfirst(lc))->partition->oid);
+}
+
 /* remembers from where older partitions are still wanted, or that none are */
 void
 pm_note_backfill(const PartSet *set, const PmOrder *order, const PartPlan *plan)
@@ -511,6 +523,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 						plan->left_out,
 						quote_qualified_identifier(look->set->schema, look->set->name)),
 				 errdetail("One transaction makes no more than fit into the lock table and partmgr.max_create.")));
+	pm_forget_stale(plan);
 	pm_note_backfill(look->set, order, plan);
 	if (order->analyze && pm_count_creations(plan) > 0)
 		pm_ddl_analyze(parent, look->set->owner, true);

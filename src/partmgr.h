@@ -312,6 +312,7 @@ typedef struct PartPlan
 {
 	List	   *steps;			/* of PlanStep: creation first, then retirement */
 	List	   *findings;		/* of PlanFinding */
+	List	   *stale;			/* of PmMark: what is attached, and stays */
 	int			left_out;		/* creations beyond the cap, for later runs */
 	int			gaps;			/* all gaps; findings name only the first ones */
 } PartPlan;

@@ -204,6 +204,29 @@ has_step(const PartPlan *plan, const PmMark *mark)
 }
 
 /*
+ * note_stale notes the mark of a partition that is attached and not about to be
+ * detached: retention has changed its mind, or somebody has attached it himself.
+ * If he detaches it one day, it is for a reason of his own, and not ours to drop
+ * or to attach again.
+ */
+static void
+note_stale(PlanWork *work, PmMark *mark)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->plan->steps)
+	{
+		const PlanStep *step = lfirst(lc);
+
+		if (step->partition && step->partition->oid == mark->partition->oid)
+			return;
+	}
+	/* what somebody asks for once says nothing about what is wanted */
+	if (!work->point->asked)
+		work->plan->stale = lappend(work->plan->stale, mark);
+}
+
+/*
  * pm_plan_detached adds what follows a detach: what the configuration says of
  * tables that are kept, and when the grace is over the drop.
  */
@@ -217,6 +240,8 @@ pm_plan_detached(PlanWork *work)
 		PmMark	   *mark = lfirst(lc);
 		const PmHold *hold;
 
+		if (mark->is_attached)
+			note_stale(work, mark);
 		if (mark->is_attached || has_step(work->plan, mark))
 			continue;
 		if (!mark->is_settled)

@@ -339,6 +339,7 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	PM_FAILPOINT("upkeep-looked");
 	if (step == NULL)
 	{
+		pm_forget_stale(plan);
 		pm_run_keep_blocked(run, look, plan);
 		return false;
 	}
