@@ -306,6 +306,7 @@ CREATE TABLE part_job (
 CREATE INDEX part_job_parent_table_idx ON part_job (parent_table);
 
 COMMENT ON TABLE part_job IS 'reindexing and new indexes that were asked for; the view part_jobs shows it';
+	interrupted int NOT NULL DEFAULT 0,
 COMMENT ON COLUMN part_job.id IS 'what cancel_job() takes';
 COMMENT ON COLUMN part_job.parent_table IS 'the set';
 COMMENT ON COLUMN part_job.kind IS 'reindex or create index';
@@ -328,6 +329,7 @@ COMMENT ON COLUMN part_job.message IS 'the failure, or what is waited for';
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_job ENABLE ROW LEVEL SECURITY;
+COMMENT ON COLUMN part_job.interrupted IS 'how often in a row its worker was gone before it had done a table';
 ALTER TABLE part_detached ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_hold ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_state ENABLE ROW LEVEL SECURITY;
@@ -707,7 +709,9 @@ COMMENT ON FUNCTION cancel_job(bigint) IS 'take a job back, or interrupt it; fal
 CREATE VIEW part_jobs WITH (security_barrier) AS
 	SELECT j.id, j.parent_table, j.kind, j.definition,
 		CASE WHEN j.state = 'running' AND NOT EXISTS
-			(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = j.worker_pid)
+			(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = j.worker_pid
+				AND pg_catalog.starts_with(a.backend_type, 'partmgr ')
+				AND (j.is_queued OR a.backend_start <= j.started_at))
 			THEN CASE WHEN j.is_queued THEN 'queued' ELSE 'interrupted' END
 			ELSE j.state END AS state,
 		j.done, j.total, j.asked_by, j.asked_at, j.started_at, j.finished_at, j.sqlstate, j.message

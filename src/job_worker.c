@@ -43,6 +43,9 @@
 #define PAUSE_MAX_MS 5000
 
 /* VACUUM of a locked table: some three seconds */
+/* a queued job goes on after so many ends of its worker in a row */
+#define MAX_INTERRUPTED 3
+
 #define VACUUM_LOCK_TRIES 6
 
 /* what the process is told, in bgw_extra */
@@ -159,6 +162,24 @@ try_step(PmJob *job)
 }
 
 /*
+/*
+ * A job whose worker is gone each time may be why it is gone, and the queue is
+ * everybody's.
+ */
+static bool
+is_given_up(PmJob *job)
+{
+	ErrorData	problem = {
+		.sqlerrcode = ERRCODE_INTERNAL_ERROR,
+		.message = psprintf("the worker of the job has ended early %d times", job->interrupted)
+	};
+
+	if (job->interrupted <= MAX_INTERRUPTED)
+		return false;
+	note_state(job, "failed", &problem);
+	return true;
+}
+
  * Do a job until it has ended.  Whatever ends it is noted, and comes no further.
  */
 static void
@@ -221,7 +242,8 @@ claim_and_run(int64 id, MemoryContext context)
 		pm_worker_log(problem, "taking a partmgr job");
 	if (problem != NULL || job->id == 0)
 		return false;
-	run_job(job);
+	if (!is_given_up(job))
+		run_job(job);
 	return true;
 }
 
