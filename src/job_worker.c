@@ -23,6 +23,7 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "job.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
@@ -42,10 +43,10 @@
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MAX_MS 5000
 
-/* VACUUM of a locked table: some three seconds */
 /* a queued job goes on after so many ends of its worker in a row */
 #define MAX_INTERRUPTED 3
 
+/* VACUUM of a locked table: some three seconds */
 #define VACUUM_LOCK_TRIES 6
 
 /* what the process is told, in bgw_extra */
@@ -162,7 +163,6 @@ try_step(PmJob *job)
 }
 
 /*
-/*
  * A job whose worker is gone each time may be why it is gone, and the queue is
  * everybody's.
  */
@@ -180,6 +180,7 @@ is_given_up(PmJob *job)
 	return true;
 }
 
+/*
  * Do a job until it has ended.  Whatever ends it is noted, and comes no further.
  */
 static void
@@ -338,6 +339,16 @@ vacuum_table(VacuumCall *call)
 	return problem ? problem : pm_worker_guarded(measure, call, call->context);
 }
 
+/* as much of a message as there is room for, in whole characters */
+static void
+copy_message(PmVacuumItem *item, const char *message)
+{
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(item->message) - 1);
+
+	memcpy(item->message, message, length);
+	item->message[length] = '\0';
+}
+
 static void
 run_vacuum(dsm_handle handle, MemoryContext context)
 {
@@ -361,7 +372,7 @@ run_vacuum(dsm_handle handle, MemoryContext context)
 		MemoryContextSwitchTo(context);
 		problem = vacuum_table(&call);
 		if (problem != NULL)
-			strlcpy(call.item->message, problem->message, sizeof(call.item->message));
+			copy_message(call.item, problem->message);
 		call.item->is_over = true;
 		if (problem != NULL && problem->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			break;
