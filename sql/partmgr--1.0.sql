@@ -67,6 +67,10 @@ CREATE TABLE part_config (
 		CONSTRAINT part_config_cold_storage_check CHECK (cold_storage <> ''),
 	cold_cluster text
 		CONSTRAINT part_config_cold_cluster_check CHECK (cold_cluster <> ''),
+	-- what is written here is read for all sets together, and told in messages
+	CONSTRAINT part_config_length_check
+		CHECK (octet_length(concat(partition_interval, retention, retention_schema, time_zone, name_format, grid_origin,
+			retention_size, archive_function, maintenance_window, cold_after, cold_tablespace, cold_storage, cold_cluster)) <= 10000),
 	CONSTRAINT part_config_grace_drops_check
 		CHECK (retention_grace IS NULL OR NOT retention_keep_table),
 	CONSTRAINT part_config_archive_drops_check
@@ -240,7 +244,8 @@ CREATE TABLE part_hold (
 	-- positions as text, as part_config has them; null: open
 	lower text,
 	upper text,
-	reason text NOT NULL,
+	reason text NOT NULL
+		CONSTRAINT part_hold_reason_check CHECK (octet_length(reason) <= 10000),
 	held_by text NOT NULL,
 	held_at timestamptz NOT NULL
 );
@@ -283,7 +288,8 @@ CREATE TABLE part_job (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	parent_table regclass NOT NULL,
 	kind text NOT NULL CONSTRAINT part_job_kind_check CHECK (kind IN ('reindex', 'create index')),
-	definition text,
+	definition text
+		CONSTRAINT part_job_definition_check CHECK (octet_length(definition) <= 100000),
 	-- where names in the definition are looked up
 	search_path text,
 	-- true: the upkeep worker does it; false: a worker that its CALL has started
@@ -300,13 +306,13 @@ CREATE TABLE part_job (
 	finished oid[] NOT NULL DEFAULT '{}',
 	index_oid oid,
 	worker_pid int,
+	interrupted int NOT NULL DEFAULT 0,
 	sqlstate text,
 	message text
 );
 CREATE INDEX part_job_parent_table_idx ON part_job (parent_table);
 
 COMMENT ON TABLE part_job IS 'reindexing and new indexes that were asked for; the view part_jobs shows it';
-	interrupted int NOT NULL DEFAULT 0,
 COMMENT ON COLUMN part_job.id IS 'what cancel_job() takes';
 COMMENT ON COLUMN part_job.parent_table IS 'the set';
 COMMENT ON COLUMN part_job.kind IS 'reindex or create index';
@@ -323,13 +329,13 @@ COMMENT ON COLUMN part_job.done IS 'of these, how many are done';
 COMMENT ON COLUMN part_job.finished IS 'the tables that this job has done';
 COMMENT ON COLUMN part_job.index_oid IS 'the index of the parent that is being completed';
 COMMENT ON COLUMN part_job.worker_pid IS 'the process that works on it';
+COMMENT ON COLUMN part_job.interrupted IS 'how often in a row its worker was gone before it had done a table';
 COMMENT ON COLUMN part_job.sqlstate IS 'SQLSTATE of a failure';
 COMMENT ON COLUMN part_job.message IS 'the failure, or what is waited for';
 
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_job ENABLE ROW LEVEL SECURITY;
-COMMENT ON COLUMN part_job.interrupted IS 'how often in a row its worker was gone before it had done a table';
 ALTER TABLE part_detached ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_hold ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_state ENABLE ROW LEVEL SECURITY;

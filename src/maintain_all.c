@@ -50,6 +50,8 @@ try_maintain(Oid parent, PmLook *look, const PmOrder *order, List **outcomes)
 
 	if (edata == NULL)
 		*outcomes = list_concat(*outcomes, call.outcomes);
+	else
+		pm_error_clip(edata);
 	return edata;
 }
 

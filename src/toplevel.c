@@ -256,6 +256,7 @@ pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 		errcontext("statement \"%s\"", top->sql);
 		MemoryContextSwitchTo(context);
 		problem = CopyErrorData();
+		pm_error_clip(problem);
 		if (is_cut_short && problem->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		{
 			problem->sqlerrcode = ERRCODE_LOCK_NOT_AVAILABLE;
