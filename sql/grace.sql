@@ -262,6 +262,53 @@ UPDATE part_config SET abort_after_wait = 'self' WHERE parent_table = 'before';
 SELECT run_maintenance('before');
 SELECT parts('before');
 
+-- a mark ends when its partition is attached and stays; what somebody detaches afterwards is his
+CALL make('his');
+UPDATE part_config SET automatic_maintenance = 'on', retention = '40', retention_grace = '1 day' WHERE parent_table = 'his';
+SELECT run_maintenance('his');
+UPDATE part_config SET retention = NULL WHERE parent_table = 'his';
+ALTER TABLE his ATTACH PARTITION his_p0 FOR VALUES FROM (0) TO (10);
+ALTER TABLE his ATTACH PARTITION his_p10 FOR VALUES FROM (10) TO (20);
+SELECT count(*) FROM drop_old_partitions('his', '1000');
+SELECT partition FROM part_detached WHERE parent_table = 'his'::regclass ORDER BY 1;
+SELECT run_maintenance();
+SELECT partition FROM part_detached WHERE parent_table = 'his'::regclass ORDER BY 1;
+ALTER TABLE his DETACH PARTITION his_p0;
+SELECT plan('his');
+UPDATE part_config SET retention = '50', retention_grace = '0' WHERE parent_table = 'his';
+SELECT plan('his');
+SELECT run_maintenance('his');
+SELECT count(*) FROM his_p0;
+-- one that is about to be detached keeps its mark, with a new grace
+INSERT INTO part_detached VALUES ('his_p10', 'his', 'FROM (10) TO (20)', 10, 20, 'age', now(), now()),
+  ('his_p60', 'his', 'FROM (60) TO (70)', 60, 70, 'age', now(), now());
+UPDATE part_config SET retention = '40', retention_grace = '1 day' WHERE parent_table = 'his';
+SELECT run_maintenance('his');
+SELECT partition, drop_after > now() FROM part_detached WHERE parent_table = 'his'::regclass ORDER BY 1;
+SELECT parts('his');
+
+-- foreign tables go as others do
+CREATE FOREIGN DATA WRAPPER grace_fdw;
+CREATE SERVER grace_server FOREIGN DATA WRAPPER grace_fdw;
+CREATE PROCEDURE make_far(t text) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('CREATE TABLE %I (at date NOT NULL) PARTITION BY RANGE (at)', t);
+  EXECUTE format('CREATE FOREIGN TABLE %I PARTITION OF %I FOR VALUES FROM (''2019-01-01'') TO (''2020-01-01'') SERVER grace_server', t || '_a', t);
+  EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (''2020-01-01'') TO (''2021-01-01'')', t || '_b', t);
+  EXECUTE format('CREATE FOREIGN TABLE %I PARTITION OF %I FOR VALUES FROM (''2021-01-01'') TO (''2022-01-01'') SERVER grace_server', t || '_c', t);
+  EXECUTE format('CREATE FOREIGN TABLE %I PARTITION OF %I FOR VALUES FROM (''2022-01-01'') TO (''2023-01-01'') SERVER grace_server', t || '_d', t);
+  EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (''2023-01-01'') TO (''2024-01-01'')', t || '_e', t);
+  PERFORM create_parent(t, 'at', '1 year', p_premake => 1, p_default_table => false, p_retention_keep_table => false,
+    p_automatic_maintenance => 'off', p_retention => '1 year');
+END $$;
+CALL make_far('far');
+SELECT sql FROM maintenance_plan('far') WHERE partition_name ~ 'far_[a-e]$';
+SELECT partition_name, action FROM drop_old_partitions('far') WHERE partition_name ~ 'far_[a-e]$';
+CALL make_far('farther');
+UPDATE part_config SET retention_grace = '0' WHERE parent_table = 'farther';
+SELECT partition_name, action FROM drop_old_partitions('farther') WHERE partition_name ~ 'farther_[a-e]$';
+SELECT partition_name, action FROM drop_old_partitions('farther') WHERE partition_name ~ 'farther_[a-e]$';
+
 -- a set that is released takes its marks along
 CALL make('released');
 UPDATE part_config SET retention = '50', retention_grace = '1 day' WHERE parent_table = 'released';
@@ -271,4 +318,5 @@ SELECT count(*) FROM part_detached WHERE parent_table = 'released'::regclass;
 
 SET client_min_messages = error;
 DROP SCHEMA grace_test, attic CASCADE;
+DROP FOREIGN DATA WRAPPER grace_fdw CASCADE;
 DROP EXTENSION partmgr;

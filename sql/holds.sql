@@ -269,6 +269,31 @@ DELETE FROM owned_default;
 SELECT reattach_partition('owned_p0');
 SELECT parts('owned');
 
+-- a set that is a partition of another one: its holds keep the partition, whoever would drop that
+CREATE TABLE top (id int NOT NULL, sub int NOT NULL) PARTITION BY RANGE (id);
+CREATE TABLE top_p0 PARTITION OF top FOR VALUES FROM (0) TO (10) PARTITION BY RANGE (sub);
+CREATE TABLE top_p10 PARTITION OF top FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (sub);
+SELECT create_parent('top', 'id', '10', p_premake => 1, p_retention_keep_table => false, p_default_table => false);
+SELECT create_future_partitions('top', 6);
+SELECT create_parent('top_p0', 'sub', '10', p_premake => 1, p_default_table => false);
+INSERT INTO top VALUES (5, 5), (55, 55);
+SELECT hold_partition('top_p0', '3', '4', 'below') AS h \gset
+UPDATE part_config SET retention = '20' WHERE parent_table = 'top'::regclass;
+SELECT partition_name, action FROM drop_old_partitions('top');
+SELECT * FROM health('top');
+SELECT partition_name, action FROM drop_old_partitions('top', '1');
+SELECT run_maintenance();
+SELECT parts('top');
+-- detached, and its grace over
+SELECT release_hold(:h);
+UPDATE part_config SET retention_grace = '0' WHERE parent_table = 'top'::regclass;
+SELECT partition_name, action FROM drop_old_partitions('top');
+SELECT hold_partition('top_p0', '3', '4', 'below again') AS h \gset
+SELECT partition_name, action FROM drop_old_partitions('top');
+SELECT parts('top');
+SELECT release_hold(:h);
+SELECT partition_name, action FROM drop_old_partitions('top');
+
 DROP SCHEMA holds_test, "Attic" CASCADE;
 DROP EXTENSION partmgr;
 DROP ROLE holds_owner, holds_reader, holds_monitor;

@@ -67,6 +67,10 @@ CREATE TABLE part_config (
 		CONSTRAINT part_config_cold_storage_check CHECK (cold_storage <> ''),
 	cold_cluster text
 		CONSTRAINT part_config_cold_cluster_check CHECK (cold_cluster <> ''),
+	-- what is written here is read for all sets together, and told in messages
+	CONSTRAINT part_config_length_check
+		CHECK (octet_length(concat(partition_interval, retention, retention_schema, time_zone, name_format, grid_origin,
+			retention_size, archive_function, maintenance_window, cold_after, cold_tablespace, cold_storage, cold_cluster)) <= 10000),
 	CONSTRAINT part_config_grace_drops_check
 		CHECK (retention_grace IS NULL OR NOT retention_keep_table),
 	CONSTRAINT part_config_archive_drops_check
@@ -242,7 +246,8 @@ CREATE TABLE part_hold (
 	-- positions as text, as part_config has them; null: open
 	lower text,
 	upper text,
-	reason text NOT NULL,
+	reason text NOT NULL
+		CONSTRAINT part_hold_reason_check CHECK (octet_length(reason) <= 10000),
 	held_by text NOT NULL,
 	held_at timestamptz NOT NULL
 );
@@ -285,7 +290,8 @@ CREATE TABLE part_job (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	parent_table regclass NOT NULL,
 	kind text NOT NULL CONSTRAINT part_job_kind_check CHECK (kind IN ('reindex', 'create index')),
-	definition text,
+	definition text
+		CONSTRAINT part_job_definition_check CHECK (octet_length(definition) <= 100000),
 	-- where names in the definition are looked up
 	search_path text,
 	-- true: the upkeep worker does it; false: a worker that its CALL has started
@@ -302,6 +308,7 @@ CREATE TABLE part_job (
 	finished oid[] NOT NULL DEFAULT '{}',
 	index_oid oid,
 	worker_pid int,
+	interrupted int NOT NULL DEFAULT 0,
 	sqlstate text,
 	message text
 );
@@ -324,6 +331,7 @@ COMMENT ON COLUMN part_job.done IS 'of these, how many are done';
 COMMENT ON COLUMN part_job.finished IS 'the tables that this job has done';
 COMMENT ON COLUMN part_job.index_oid IS 'the index of the parent that is being completed';
 COMMENT ON COLUMN part_job.worker_pid IS 'the process that works on it';
+COMMENT ON COLUMN part_job.interrupted IS 'how often in a row its worker was gone before it had done a table';
 COMMENT ON COLUMN part_job.sqlstate IS 'SQLSTATE of a failure';
 COMMENT ON COLUMN part_job.message IS 'the failure, or what is waited for';
 
@@ -709,7 +717,9 @@ COMMENT ON FUNCTION cancel_job(bigint) IS 'take a job back, or interrupt it; fal
 CREATE VIEW part_jobs WITH (security_barrier) AS
 	SELECT j.id, j.parent_table, j.kind, j.definition,
 		CASE WHEN j.state = 'running' AND NOT EXISTS
-			(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = j.worker_pid)
+			(SELECT FROM pg_catalog.pg_stat_activity a WHERE a.pid = j.worker_pid
+				AND pg_catalog.starts_with(a.backend_type, 'partmgr ')
+				AND (j.is_queued OR a.backend_start <= j.started_at))
 			THEN CASE WHEN j.is_queued THEN 'queued' ELSE 'interrupted' END
 			ELSE j.state END AS state,
 		j.done, j.total, j.asked_by, j.asked_at, j.started_at, j.finished_at, j.sqlstate, j.message

@@ -191,6 +191,13 @@ SELECT indrelid::regclass, indexrelid::regclass, indisvalid FROM pg_index WHERE 
 DELETE FROM dup WHERE id = 1;
 CALL create_index_concurrently('dup', 'CREATE UNIQUE INDEX dup_u ON dup (id)');
 SELECT indrelid::regclass, indexrelid::regclass, indisvalid FROM pg_index WHERE indrelid::regclass::text LIKE 'dup%' ORDER BY 1, 2;
+-- a long message ends with a whole character
+CREATE TABLE long (id int NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('long', 'id', '10', p_premake => 1, p_default_table => false);
+CREATE FUNCTION complain(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RAISE '%', repeat('é', 300); END $$;
+INSERT INTO long VALUES (1);
+CREATE STATISTICS long_s ON (complain(id)), id FROM long_p0;
+SELECT message = repeat('é', 127) FROM vacuum_partitions('long') WHERE partition_name LIKE '%long_p0';
 -- foreign tables have no indexes
 CREATE FOREIGN DATA WRAPPER upkeep_fdw;
 CREATE SERVER upkeep_server FOREIGN DATA WRAPPER upkeep_fdw;

@@ -13,8 +13,33 @@
 
 #include "access/xact.h"
 #include "internal.h"
+#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+
+/* more of an error is not kept: tables of ours, and memory, hold those of all sets */
+#define MAX_TEXT 10000
+
+static char *
+clip(char *text)
+{
+	if (text == NULL || strlen(text) <= MAX_TEXT)
+		return text;
+	return pnstrdup(text, pg_mbcliplen(text, strlen(text), MAX_TEXT));
+}
+
+/*
+ * pm_error_clip shortens what a caught error says, which may be what somebody's
+ * function says, in the current memory context.
+ */
+void
+pm_error_clip(ErrorData *edata)
+{
+	edata->message = clip(edata->message);
+	edata->detail = clip(edata->detail);
+	edata->hint = clip(edata->hint);
+	edata->context = clip(edata->context);
+}
 
 /*
  * pm_attempt calls work(arg) in a subtransaction and returns the error that

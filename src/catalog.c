@@ -302,10 +302,15 @@ select_of_many(List *parents)
 static void
 complete_look(PmLook *look)
 {
+	List	   *detached = NIL;
 	ListCell   *lc;
 
 	list_sort(look->partitions, compare_partitions);
 	pm_mark_read(look->set);
+	foreach(lc, look->set->marks)
+		detached = lappend(detached, ((PmMark *) lfirst(lc))->partition);
+	pm_hold_read_below(look->partitions);
+	pm_hold_read_below(detached);
 	if (look->set->retention_bytes == 0)
 		return;
 	foreach(lc, look->partitions)

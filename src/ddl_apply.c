@@ -81,6 +81,20 @@ has_its_name(const Partition *partition)
 			   partition->schema) == 0;
 }
 
+/* is_held asks anew for holds: no lock on the parent keeps one from coming. */
+static bool
+is_held(const PartSet *set, const Partition *partition)
+{
+	PartSet		now = *set;
+	Partition	same = *partition;
+
+	now.has_marks = false;
+	now.has_holds = true;
+	pm_mark_read(&now);
+	pm_hold_read_below(list_make1(&same));
+	return pm_plan_hold(&now, &same) != NULL;
+}
+
 /*
  * lock_retired locks a partition that is to be retired, and checks under the
  * lock that it is what the plan was about.  Parent, default, partition: the
@@ -97,35 +111,30 @@ lock_retired(const PmLook *look, const PlanStep *step)
 		LockRelationOid(look->dflt->oid, AccessExclusiveLock);
 	LockRelationOid(partition->oid, AccessExclusiveLock);
 	if (!has_its_name(partition) || !get_rel_relispartition(partition->oid) ||
-		get_partition_parent(partition->oid, false) != look->set->parent)
+		get_partition_parent(partition->oid, false) != look->set->parent ||
+		(partition->relkind == RELKIND_PARTITIONED_TABLE && is_held(look->set, partition)))
 		changed_meanwhile(partition);
 }
 
 /*
  * pm_ddl_lock_detach locks a partition that is about to be detached concurrently,
  * in the transaction in which that begins, and checks that it is still what the
- * plan was about: the statement has only its name.
+ * plan was about: the statement has only its name.  A hold may have come, or the
+ * mark may have gone, since the transaction that has written it.
  */
 void
 pm_ddl_lock_detach(Oid parent, const Partition *partition)
 {
+	PartSet    *set;
+
 	LockRelationOid(parent, ShareUpdateExclusiveLock);
 	LockRelationOid(partition->oid, ShareUpdateExclusiveLock);
+	set = pm_config_read_one(parent);
 	if (!has_its_name(partition) || !get_rel_relispartition(partition->oid) ||
-		get_partition_parent(partition->oid, true) != parent)
+		get_partition_parent(partition->oid, true) != parent ||
+		set == NULL || set->problem || pm_mark_find(partition->oid) != parent ||
+		is_held(set, partition))
 		changed_meanwhile(partition);
-}
-
-/* is_held asks anew for holds: no lock on the parent keeps one from coming. */
-static bool
-is_held(const PartSet *set, const Partition *partition)
-{
-	PartSet		now = *set;
-
-	now.has_marks = false;
-	now.has_holds = true;
-	pm_mark_read(&now);
-	return pm_plan_hold(&now, &partition->bound) != NULL;
 }
 
 /*

@@ -62,6 +62,7 @@ typedef enum PmLane
 
 /* ---------- attempt.c ---------- */
 extern ErrorData *pm_attempt(void (*work) (void *arg), void *arg);
+extern void pm_error_clip(ErrorData *edata);
 
 /* ---------- spi.c ---------- */
 typedef struct PmSpi
@@ -173,6 +174,7 @@ extern char *pm_position_text(const PartKey *key, int64 pos);
 
 /* ---------- mark.c ---------- */
 extern void pm_mark_read(PartSet *set);
+extern void pm_hold_read_below(List *partitions);
 extern void pm_mark_write(const PartSet *set, const PlanStep *step,
 						  TimestampTz now);
 extern void pm_mark_settled(Oid partition);

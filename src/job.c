@@ -20,6 +20,15 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+/*
+ * the process that works on a job, as long as it does: the number of one that is
+ * gone may be anybody's by now
+ */
+#define WORKER_OF_JOB \
+	"(SELECT a.pid FROM pg_stat_activity a WHERE a.pid = worker_pid" \
+	" AND starts_with(a.backend_type, 'partmgr ')" \
+	" AND (is_queued OR a.backend_start <= started_at))"
+
 static const char *
 kind_of(const PmJob *job)
 {
@@ -36,8 +45,8 @@ check_none_open(const PmExtension *ext, const PmJob *job)
 
 	if (pm_spi_select(pm_config_sql(ext,
 									"SELECT id FROM %j WHERE parent_table = $1::regclass AND kind = $2"
-									" AND state IN ('queued', 'running') AND (is_queued OR EXISTS"
-									"  (SELECT FROM pg_stat_activity WHERE pid = worker_pid)) ORDER BY id"),
+									" AND state IN ('queued', 'running')"
+									" AND (is_queued OR EXISTS " WORKER_OF_JOB ") ORDER BY id"),
 					  2, types, values, NULL) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
@@ -72,7 +81,9 @@ pm_job_add(const PmJob *job, const char *asked_by)
 
 	pm_config_begin(&spi, &ext);
 	check_none_open(&ext, job);
-	pm_spi_write(pm_config_sql(&ext, "DELETE FROM %j WHERE finished_at < clock_timestamp() - make_interval(days => $1)"),
+	/* whoever deletes the same ones may take long to commit */
+	pm_spi_write(pm_config_sql(&ext, "DELETE FROM %j WHERE id IN (SELECT id FROM %j"
+							   " WHERE finished_at < clock_timestamp() - make_interval(days => $1) FOR UPDATE SKIP LOCKED)"),
 				 1, days_types, days, NULL);
 	pm_spi_write(pm_config_sql(&ext,
 							   "INSERT INTO %j (parent_table, kind, definition, search_path, is_queued, asked_by, asked_at)"
@@ -117,7 +128,8 @@ pm_job_claim(PmJob *job)
 
 	pm_config_begin(&spi, &ext);
 	found = pm_spi_write(pm_config_sql(&ext,
-									   "UPDATE %j SET state = 'running', worker_pid = pg_backend_pid(),"
+									   "UPDATE %j SET interrupted = CASE WHEN state = 'running' THEN interrupted + 1 ELSE 0 END,"
+									   " state = 'running', worker_pid = pg_backend_pid(),"
 									   " started_at = coalesce(started_at, clock_timestamp()), sqlstate = NULL, message = NULL"
 									   " WHERE id = (SELECT id FROM %j j"
 									   "  WHERE CASE WHEN $1 > 0 THEN id = $1 AND state = 'queued'"
@@ -125,7 +137,7 @@ pm_job_claim(PmJob *job)
 									   "  AND EXISTS (SELECT FROM pg_class r WHERE r.oid = j.parent_table)"
 									   "  ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)"
 									   " RETURNING id, parent_table::oid, kind = 'create index', definition,"
-									   " search_path, is_queued, index_oid, finished"),
+									   " search_path, is_queued, index_oid, finished, interrupted"),
 						 1, types, values, NULL) > 0;
 	if (found)
 	{
@@ -138,6 +150,7 @@ pm_job_claim(PmJob *job)
 		job->index = pm_spi_oid(0, 7);
 		MemoryContextSwitchTo(job->context);
 		job->finished = read_oids(0, 8);
+		job->interrupted = DatumGetInt32(pm_spi_value(0, 9, &isnull));
 	}
 	pm_spi_end(&spi);
 	MemoryContextSwitchTo(old);
@@ -162,6 +175,7 @@ pm_job_progress(PmJob *job, int total, int done, Oid finished)
 
 	return pm_config_write("UPDATE %j SET total = $2, done = $3, message = NULL,"
 						   " finished = CASE WHEN $4 = 0 THEN finished ELSE finished || $4 END,"
+						   " interrupted = CASE WHEN $4 = 0 THEN interrupted ELSE 0 END,"
 						   " index_oid = nullif($5, 0::oid) WHERE id = $1",
 						   lengthof(types), types, values, NULL) > 0;
 }
@@ -215,7 +229,7 @@ pm_job_withdraw(int64 id)
 	/* one that is running without a worker waits for the next one */
 	return pm_config_write("UPDATE %j SET state = 'cancelled', finished_at = clock_timestamp()"
 						   " WHERE id = $1 AND (state = 'queued' OR state = 'running'"
-						   "  AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = worker_pid))",
+						   "  AND NOT EXISTS " WORKER_OF_JOB ")",
 						   1, types, values, NULL) > 0;
 }
 
@@ -233,7 +247,7 @@ pm_job_read(int64 id, PmJobStatus *status)
 	memset(status, 0, sizeof(PmJobStatus));
 	pm_config_begin(&spi, &ext);
 	if (pm_spi_select(pm_config_sql(&ext, "SELECT parent_table::oid, state, sqlstate, message,"
-									" coalesce(worker_pid, 0), is_queued, finished FROM %j WHERE id = $1"),
+									" coalesce(" WORKER_OF_JOB ", 0), is_queued, finished FROM %j WHERE id = $1"),
 					  1, types, values, NULL) > 0)
 	{
 		status->exists = true;

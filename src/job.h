@@ -26,6 +26,7 @@ typedef struct PmJob
 	bool		is_queued;
 	Oid			index;			/* of the parent, once there is one */
 	List	   *finished;		/* OIDs of tables */
+	int			interrupted;	/* in a row, without a table done */
 
 	/* while it is at work */
 	MemoryContext context;

@@ -23,6 +23,7 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "job.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "portability/instr_time.h"
@@ -41,6 +42,9 @@
 #define LOCK_TRIES 30
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MAX_MS 5000
+
+/* a queued job goes on after so many ends of its worker in a row */
+#define MAX_INTERRUPTED 3
 
 /* VACUUM of a locked table: some three seconds */
 #define VACUUM_LOCK_TRIES 6
@@ -160,6 +164,24 @@ try_step(PmJob *job)
 }
 
 /*
+ * A job whose worker is gone each time may be why it is gone, and the queue is
+ * everybody's.
+ */
+static bool
+is_given_up(PmJob *job)
+{
+	ErrorData	problem = {
+		.sqlerrcode = ERRCODE_INTERNAL_ERROR,
+		.message = psprintf("the worker of the job has ended early %d times", job->interrupted)
+	};
+
+	if (job->interrupted <= MAX_INTERRUPTED)
+		return false;
+	note_state(job, "failed", &problem);
+	return true;
+}
+
+/*
  * Do a job until it has ended.  Whatever ends it is noted, and comes no further.
  */
 static void
@@ -226,7 +248,8 @@ claim_and_run(int64 id, MemoryContext context)
 		pm_worker_log(problem, "taking a partmgr job");
 	if (problem != NULL || job->id == 0)
 		return false;
-	run_job(job);
+	if (!is_given_up(job))
+		run_job(job);
 	return true;
 }
 
@@ -321,6 +344,16 @@ vacuum_table(VacuumCall *call)
 	return problem ? problem : pm_worker_guarded(measure, call, call->context);
 }
 
+/* as much of a message as there is room for, in whole characters */
+static void
+copy_message(PmVacuumItem *item, const char *message)
+{
+	int			length = pg_mbcliplen(message, strlen(message), sizeof(item->message) - 1);
+
+	memcpy(item->message, message, length);
+	item->message[length] = '\0';
+}
+
 static void
 run_vacuum(dsm_handle handle, MemoryContext context)
 {
@@ -344,7 +377,7 @@ run_vacuum(dsm_handle handle, MemoryContext context)
 		MemoryContextSwitchTo(context);
 		problem = vacuum_table(&call);
 		if (problem != NULL)
-			strlcpy(call.item->message, problem->message, sizeof(call.item->message));
+			copy_message(call.item, problem->message);
 		call.item->is_over = true;
 		if (problem != NULL && problem->sqlerrcode == ERRCODE_QUERY_CANCELED)
 			break;

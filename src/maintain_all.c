@@ -33,6 +33,8 @@ try_maintain(Oid parent, PmLook *look, const PmOrder *order, List **outcomes)
 
 	if (edata == NULL)
 		*outcomes = list_concat(*outcomes, call.outcomes);
+	else
+		pm_error_clip(edata);
 	return edata;
 }
 
@@ -67,7 +69,7 @@ may_retire(const PartPlan *plan)
 		if (((PlanFinding *) lfirst(lc))->kind == FINDING_LAST_KEPT)
 			return true;
 	}
-	return pm_count_creations(plan) < list_length(plan->steps);
+	return pm_count_creations(plan) < list_length(plan->steps) || plan->stale != NIL;
 }
 
 static void
@@ -229,7 +231,7 @@ lock_sets(AllRun *run, List *parents)
 		ErrorData  *edata;
 
 		CHECK_FOR_INTERRUPTS();
-		if (plan && plan->steps == NIL)
+		if (plan && plan->steps == NIL && plan->stale == NIL)
 		{
 			run->succeeded = lappend_oid(run->succeeded, parent);
 			continue;

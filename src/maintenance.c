@@ -191,6 +191,7 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 	PartSet    *set = look->set;
 	PmOrder		order = {.now = now, .upkeep = true};
 	PlanPoint	point = {.now = now, .upkeep = true};
+	PartPlan   *plan;
 	ListCell   *lc;
 
 	order.retire = pm_set_retires(set);
@@ -206,7 +207,8 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 	if (order.retire || set->has_cold)
 		pm_find_point(look, &order, &point);
 	pm_upkeep_read(set, look->partitions);
-	return pm_plan(set, look->partitions, &point)->steps != NIL;
+	plan = pm_plan(set, look->partitions, &point);
+	return plan->steps != NIL || plan->stale != NIL;
 }
 
 PmOutcome *
@@ -380,6 +382,19 @@ has_blocked(const PartPlan *plan)
 	return false;
 }
 
+/*
+ * pm_forget_stale deletes the marks of partitions that are attached and stay:
+ * who detaches one of them later does it for reasons of his own.  Only under the
+ * lock on the parent; if that is not to be had, a later run does it.
+ */
+void
+pm_forget_stale(Oid parent, const PartPlan *plan)
+{
+	if (plan->stale != NIL &&
+		ConditionalLockRelationOid(parent, ShareUpdateExclusiveLock))
+		pm_mark_forget_attached(parent);
+}
+
 /* remembers from where older partitions are still wanted, or that none are */
 void
 pm_note_backfill(const PartSet *set, const PmOrder *order, const PartPlan *plan)
@@ -516,6 +531,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 						plan->left_out,
 						quote_qualified_identifier(look->set->schema, look->set->name)),
 				 errdetail("One transaction makes no more than fit into the lock table and partmgr.max_create.")));
+	pm_forget_stale(parent, plan);
 	pm_note_backfill(look->set, order, plan);
 	if (order->analyze && pm_count_creations(plan) > 0)
 		pm_ddl_analyze(parent, look->set->owner, true);

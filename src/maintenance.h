@@ -31,6 +31,7 @@ extern void pm_note_lock(PmOutcome *outcome);
 extern void pm_log_outcomes(List *outcomes);
 extern void pm_log_failure(Oid parent, const char *action, int sqlerrcode,
 						   const char *message);
+extern void pm_forget_stale(Oid parent, const PartPlan *plan);
 extern void pm_note_backfill(const PartSet *set, const PmOrder *order,
 							 const PartPlan *plan);
 extern const char *pm_step_name(const PlanStep *step);

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "config.h"
 #include "internal.h"
@@ -365,6 +366,64 @@ pm_hold_add(Oid parent, const char *lower, const char *upper,
 	id = DatumGetInt64(pm_spi_value(0, 1, &isnull));
 	pm_spi_end(&spi);
 	return id;
+}
+
+/*
+ * pm_hold_read_below finds for those of some partitions that are partitioned
+ * again a hold of a set that is part of them: the range of that one is counted
+ * in another key, so it keeps all of the partition.
+ */
+void
+pm_hold_read_below(List *partitions)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	List	   *oids = NIL;
+	Oid			types[] = {OIDARRAYOID};
+	Datum		values[1];
+	uint64		rows;
+	ListCell   *lc;
+
+	foreach(lc, partitions)
+	{
+		const Partition *partition = lfirst(lc);
+
+		if (partition->relkind == RELKIND_PARTITIONED_TABLE)
+			oids = lappend_oid(oids, partition->oid);
+	}
+	if (oids == NIL)
+		return;
+	values[0] = pm_config_oids(oids);
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_select_kept(pm_config_sql(&ext,
+											"WITH RECURSIVE tree(top, relid) AS (SELECT u, u FROM unnest($1) u"
+											" UNION ALL SELECT t.top, i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.relid)"
+											" SELECT DISTINCT ON (t.top) t.top, h.id, h.reason, h.held_by, h.held_at"
+											" FROM tree t JOIN %h h ON h.parent_table = t.relid::regclass ORDER BY t.top, h.id"),
+							  1, types, values, NULL);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		PmHold	   *hold = palloc0(sizeof(PmHold));
+		bool		isnull;
+
+		hold->bound.lower_open = hold->bound.upper_open = true;
+		hold->id = DatumGetInt64(pm_spi_value(i, 2, &isnull));
+		hold->reason = pm_spi_string(i, 3);
+		hold->held_by = pm_spi_string(i, 4);
+		hold->held_at = DatumGetTimestampTz(pm_spi_value(i, 5, &isnull));
+		foreach(lc, partitions)
+		{
+			Partition  *partition = lfirst(lc);
+
+			if (partition->oid == pm_spi_oid(i, 1))
+				partition->held_below = hold;
+		}
+	}
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
 }
 
 /* pm_hold_exists tells whether a set has holds. */

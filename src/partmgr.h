@@ -101,6 +101,16 @@ typedef enum PmRule
 	RULE_ASKED					/* by a call with a retention of its own */
 } PmRule;
 
+/* a range that must stay: a row of part_hold */
+typedef struct PmHold
+{
+	int64		id;
+	PartBound	bound;
+	char	   *reason;
+	char	   *held_by;
+	TimestampTz held_at;
+} PmHold;
+
 /* one existing partition */
 typedef struct Partition
 {
@@ -121,6 +131,7 @@ typedef struct Partition
 	int64		bytes;			/* read only where retention goes by size */
 	bool		is_expired;		/* set by pm_plan_expire, with the rule */
 	PmRule		rule;
+	const PmHold *held_below;	/* a hold of a set that is part of it, or NULL */
 } Partition;
 
 /* a partition that was detached, or is being detached: a row of part_detached */
@@ -137,16 +148,6 @@ typedef struct PmMark
 	TimestampTz retry_after;	/* it is not called before; 0: at any time */
 	bool		is_wanted;		/* set by the plan: retention would not take it */
 } PmMark;
-
-/* a range that must stay: a row of part_hold */
-typedef struct PmHold
-{
-	int64		id;
-	PartBound	bound;
-	char	   *reason;
-	char	   *held_by;
-	TimestampTz held_at;
-} PmHold;
 
 /* hours in which the worker retires and cares for cold partitions */
 typedef struct PmWindow
@@ -311,6 +312,7 @@ typedef struct PartPlan
 {
 	List	   *steps;			/* of PlanStep: creation first, then retirement */
 	List	   *findings;		/* of PlanFinding */
+	List	   *stale;			/* of PmMark: what is attached, and stays */
 	int			left_out;		/* creations beyond the cap, for later runs */
 	int			gaps;			/* all gaps; findings name only the first ones */
 } PartPlan;
@@ -376,7 +378,7 @@ extern char *pm_plan_retires_again(const PartSet *set, List *partitions,
 								   Partition *candidate);
 extern const Partition *pm_plan_taker(const PartSet *set, List *partitions,
 									  const Partition *wanted);
-extern const PmHold *pm_plan_hold(const PartSet *set, const PartBound *bound);
+extern const PmHold *pm_plan_hold(const PartSet *set, const Partition *partition);
 extern bool pm_plan_covers(const PartBound *bound, const Partition *partition);
 extern bool pm_plan_cell(const PartSet *set, List *partitions, int64 pos,
 						 PartBound *bound);

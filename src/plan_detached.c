@@ -52,17 +52,22 @@ pm_plan_is_detached(const PartSet *set, const PartBound *bound)
 	return false;
 }
 
-/* pm_plan_hold returns a hold that covers part of a range, or NULL. */
+/*
+ * pm_plan_hold returns a hold that keeps a partition, or NULL: one of the set
+ * that covers part of it, or any of a set that is part of it.
+ */
 const PmHold *
-pm_plan_hold(const PartSet *set, const PartBound *bound)
+pm_plan_hold(const PartSet *set, const Partition *partition)
 {
 	ListCell   *lc;
 
+	if (partition->held_below)
+		return partition->held_below;
 	foreach(lc, set->holds)
 	{
 		const PmHold *hold = lfirst(lc);
 
-		if (overlaps(&hold->bound, bound))
+		if (overlaps(&hold->bound, &partition->bound))
 			return hold;
 	}
 	return NULL;
@@ -210,6 +215,29 @@ has_step(const PartPlan *plan, const PmMark *mark)
 }
 
 /*
+ * note_stale notes the mark of a partition that is attached and not about to be
+ * detached: retention has changed its mind, or somebody has attached it himself.
+ * If he detaches it one day, it is for a reason of his own, and not ours to drop
+ * or to attach again.
+ */
+static void
+note_stale(PlanWork *work, PmMark *mark)
+{
+	ListCell   *lc;
+
+	foreach(lc, work->plan->steps)
+	{
+		const PlanStep *step = lfirst(lc);
+
+		if (step->partition && step->partition->oid == mark->partition->oid)
+			return;
+	}
+	/* what somebody asks for once says nothing about what is wanted */
+	if (!work->point->asked)
+		work->plan->stale = lappend(work->plan->stale, mark);
+}
+
+/*
  * pm_plan_detached adds what follows a detach: what the configuration says of
  * tables that are kept, and when the grace is over the drop.
  */
@@ -223,6 +251,8 @@ pm_plan_detached(PlanWork *work)
 		PmMark	   *mark = lfirst(lc);
 		const PmHold *hold;
 
+		if (mark->is_attached)
+			note_stale(work, mark);
 		if (mark->is_attached || has_step(work->plan, mark))
 			continue;
 		if (!mark->is_settled)
@@ -233,7 +263,7 @@ pm_plan_detached(PlanWork *work)
 		if (!mark->has_drop || mark->is_wanted || !work->set->drops ||
 			mark->drop_after > work->point->now)
 			continue;
-		hold = pm_plan_hold(work->set, &mark->partition->bound);
+		hold = pm_plan_hold(work->set, mark->partition);
 		if (hold != NULL)
 			pm_plan_held(work, mark->partition, hold,
 						 psprintf("detached partition \"%s.%s\" is not dropped because of a hold: %s",

@@ -182,7 +182,7 @@ pm_plan_retires_again(const PartSet *set, List *partitions,
 	bool		is_in = false;
 	ListCell   *lc;
 
-	if (pm_plan_hold(set, &candidate->bound) != NULL)
+	if (pm_plan_hold(set, candidate) != NULL)
 		return NULL;
 	foreach(lc, partitions)
 	{
@@ -207,7 +207,7 @@ pm_plan_retires_again(const PartSet *set, List *partitions,
 static bool
 is_held(PlanWork *work, Partition *partition)
 {
-	const PmHold *hold = pm_plan_hold(work->set, &partition->bound);
+	const PmHold *hold = pm_plan_hold(work->set, partition);
 
 	if (hold == NULL)
 		return false;

@@ -254,6 +254,7 @@ pm_run_apply(PmWorkerRun *run, const PmLook *look, const PmTemplate *tmpl,
 
 	if (edata == NULL)
 		return true;
+	pm_error_clip(edata);
 	if (run->lane == LANE_UPKEEP && edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
 		pm_run_step_locked(run, step, edata->message);

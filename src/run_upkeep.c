@@ -141,6 +141,8 @@ copy_partition(const Partition *partition)
 	copy->oid = partition->oid;
 	copy->schema = pstrdup(partition->schema);
 	copy->name = pstrdup(partition->name);
+	copy->relkind = partition->relkind;
+	copy->bound = partition->bound;
 	return copy;
 }
 
@@ -299,19 +301,6 @@ decide_upkeep(PmWorkerRun *run, const PmLook *look, PmTemplate **tmpl)
 	return plan;
 }
 
-/* A mark of what is still attached when all is done is of no use any more. */
-static void
-forget_marks(const PmWorkerRun *run, const PmLook *look)
-{
-	ListCell   *lc;
-
-	foreach(lc, look->set->marks)
-		if (((PmMark *) lfirst(lc))->is_attached)
-			break;
-	if (lc != NULL && ConditionalLockRelationOid(run->parent, ShareUpdateExclusiveLock))
-		pm_mark_forget_attached(run->parent);
-}
-
 /*
  * pm_run_upkeep_step does at most one step of retention, or prepares one that is
  * then run at top level; true if there may be more.
@@ -347,7 +336,7 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	PM_FAILPOINT("upkeep-looked");
 	if (step == NULL)
 	{
-		forget_marks(run, look);
+		pm_forget_stale(run->parent, plan);
 		pm_run_keep_blocked(run, look, plan);
 		return false;
 	}

@@ -55,7 +55,8 @@ static volatile bool is_cut_short = false;
 static void
 watch_wait(void)
 {
-	const LOCK *lock = MyProc->waitLock;
+	/* the clock goes on when the process, ended in the statement, has left shared memory */
+	const LOCK *lock = MyProc ? MyProc->waitLock : NULL;
 
 	if (lock == NULL || lock->tag.locktag_type != LOCKTAG_RELATION)
 		ticks_waiting = 0;
@@ -261,6 +262,7 @@ pm_toplevel_run(const PmTopLevel *top, MemoryContext context)
 		errcontext("statement \"%s\"", top->sql);
 		MemoryContextSwitchTo(context);
 		problem = CopyErrorData();
+		pm_error_clip(problem);
 		if (is_cut_short && problem->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		{
 			problem->sqlerrcode = ERRCODE_LOCK_NOT_AVAILABLE;

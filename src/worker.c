@@ -365,6 +365,7 @@ pm_worker_guarded(void (*work) (void *arg), void *arg, MemoryContext context)
 		disable_timeout(STATEMENT_TIMEOUT, false);
 		MemoryContextSwitchTo(context);
 		problem = CopyErrorData();
+		pm_error_clip(problem);
 
 		AbortOutOfAnyTransaction();
 		FlushErrorState();

@@ -46,5 +46,27 @@ is( $node->safe_psql('postgres', q{SELECT unnest(notes) FROM partition_health_su
 $node->safe_psql('postgres', "SELECT release_hold($hold)");
 ok($node->poll_query_until('postgres', q{SELECT to_regclass('ev_p0') IS NULL}), 'released, it is dropped');
 
+# One that comes after the worker has decided to detach, and before it does.
+$gate = close_gate($node, 'postgres', 'upkeep-between-steps');
+$node->safe_psql('postgres', <<'SQL');
+CREATE TABLE late (id int NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('late', 'id', '10', p_premake => 3, p_default_table => false);
+INSERT INTO late VALUES (5), (25);
+UPDATE part_config SET retention = '10', retention_keep_table = false, retention_grace = '1 year' WHERE parent_table = 'late';
+SQL
+ok( $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM part_detached, pg_stat_activity
+		WHERE partition = 'late_p0'::regclass AND backend_type LIKE 'partmgr%' AND wait_event = 'advisory'}),
+	'the worker is about to detach');
+$hold = $node->safe_psql('postgres', q{SELECT hold_partition('late', '0', '10', 'just in time')});
+$gate->quit;
+ok( $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM part_state WHERE parent_table = 'late'::regclass AND upkeep_failures = 0 AND next_upkeep IS NULL}),
+	'the worker has gone on');
+is( $node->safe_psql('postgres', q{SELECT string_agg(partition_name || ' ' || state, ', ' ORDER BY lower_id) FROM list_partitions('late') WHERE lower_id < 10}),
+	'late_p0 expired', 'the partition is attached');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM part_detached WHERE parent_table = 'late'::regclass}), '0', 'and its mark is gone');
+$node->safe_psql('postgres', "SELECT release_hold($hold)");
+ok( $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM list_partitions('late') WHERE partition_name = 'late_p0'::regclass AND state = 'detached'}),
+	'released, it is detached');
+
 $node->stop;
 done_testing();

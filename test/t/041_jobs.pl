@@ -128,6 +128,24 @@ $node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid) FROM pg_stat_act
 $old->query_safe('ROLLBACK');
 job_state($id, 'done', 'it goes on after its worker was ended');
 
+# a worker that is ended in a statement while the clock of lock waits goes on is no crash
+$node->safe_psql('postgres', <<'SQL');
+ALTER SYSTEM SET partmgr.lock_timeout = '2ms';
+SELECT pg_reload_conf();
+SET ROLE app;
+CREATE TABLE ticking (id int NOT NULL, v int) PARTITION BY RANGE (id);
+SELECT create_parent('ticking', 'id', '10', p_premake => 1, p_start_partition => '0', p_default_table => false);
+INSERT INTO ticking VALUES (1, 1);
+CREATE FUNCTION slow(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM pg_sleep(600); RETURN $1; END $$;
+SQL
+for my $n (1 .. 5)
+{
+	($ret, $out, $err) = $node->psql('postgres', q{SET statement_timeout = '500ms'; CALL create_index_concurrently('ticking', 'CREATE INDEX ON ticking (slow(v))')});
+	like($err, qr/statement timeout/, "a CALL is ended in the middle of its work: $n");
+}
+is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the server is there');
+$node->safe_psql('postgres', 'DROP TABLE ticking; DROP FUNCTION slow; ALTER SYSTEM RESET partmgr.lock_timeout; SELECT pg_reload_conf()');
+
 # a database whose queue is worked on can be dropped; the upkeep worker steps aside
 $node->safe_psql('postgres', 'CREATE DATABASE gone');
 $node->safe_psql('gone', 'CREATE EXTENSION partmgr; GRANT ALL ON SCHEMA public TO app');
@@ -141,6 +159,39 @@ ok( $node->poll_query_until('postgres',
 	'a job in a database');
 $node->safe_psql('postgres', 'DROP DATABASE gone');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_database WHERE datname = 'gone'}), '0', 'which can be dropped');
+
+# the number of a process that is gone may be somebody else's by now
+my $victim = $node->background_psql('postgres');
+$pid = $victim->query_safe('SELECT pg_backend_pid()');
+my $stale = $node->safe_psql('postgres', qq{INSERT INTO part_job (parent_table, kind, is_queued, state, asked_by, asked_at, started_at, worker_pid)
+	VALUES ('ev', 'reindex', false, 'running', 'app', now(), now() - interval '1 day', $pid) RETURNING id});
+$victim->query_until(qr/start/, "\\echo start\nSELECT pg_sleep(2), 'undisturbed';\n");
+is($node->safe_psql('postgres', "SELECT state FROM part_jobs WHERE id = $stale"), 'interrupted', 'the job of a process that is gone');
+is($node->safe_psql('postgres', "SELECT cancel_job($stale)", extra_params => [ '-U', 'app' ]), 't', 'is taken back');
+$victim->query_until(qr/undisturbed/, '');
+pass('and nobody else is cancelled');
+$victim->quit;
+
+# jobs that ended long ago are deleted; who does that and does not commit keeps nobody out
+$node->safe_psql('postgres', q{UPDATE part_job SET finished_at = now() - interval '1 year' WHERE finished_at IS NOT NULL});
+my $open = $node->background_psql('postgres');
+$open->query_safe(q{BEGIN; SELECT queue_reindex_partitions('ev')});
+is($node->psql('postgres', q{SET lock_timeout = '1s'; SELECT queue_create_index_concurrently('ev', 'CREATE INDEX ON ev (id, v)')}),
+	0, 'another job can be asked for');
+$open->query_safe('ROLLBACK');
+$open->quit;
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM part_jobs WHERE state IN ('queued', 'running')}), 'it is done');
+
+# a job whose worker is gone again and again holds up the queue no longer
+$id = $node->safe_psql('postgres', q{INSERT INTO part_job (parent_table, kind, is_queued, state, asked_by, asked_at, started_at, worker_pid, interrupted)
+	VALUES ('ev', 'reindex', true, 'running', 'app', now(), now(), 1, 2) RETURNING id});
+$node->safe_psql('postgres', 'SELECT wake_worker()');
+job_state($id, 'done', 'a job that was interrupted goes on');
+$id = $node->safe_psql('postgres', q{INSERT INTO part_job (parent_table, kind, is_queued, state, asked_by, asked_at, started_at, worker_pid, interrupted)
+	VALUES ('ev', 'reindex', true, 'running', 'app', now(), now(), 1, 3) RETURNING id});
+$node->safe_psql('postgres', 'SELECT wake_worker()');
+job_state($id, 'failed', 'not for ever');
+is($node->safe_psql('postgres', "SELECT message FROM part_jobs WHERE id = $id"), 'the worker of the job has ended early 4 times', 'and says why');
 
 # no worker to be had
 $old->quit;
