@@ -229,7 +229,6 @@ SELECT try('SELECT * FROM show_partition_info(NULL::text)');
 SELECT try('SELECT * FROM show_partition_info(''ids_p0'', ''much'')');
 
 -- texts that nobody needs, and that would be read with those of all sets
-SELECT try('UPDATE part_config SET archive_function = ''s.'' || repeat(''x'', 20000), retention_keep_table = false WHERE parent_table = ''ids''::regclass');
 SELECT try('UPDATE part_config SET retention = repeat('' '', 20000) || ''10'' WHERE parent_table = ''ids''::regclass');
 SELECT try('UPDATE part_config SET maintenance_window = repeat(''Sun, '', 3000) || ''1:00-2:00'' WHERE parent_table = ''ids''::regclass');
 SELECT try('SELECT hold_partition(''ids'', ''1'', ''2'', repeat(''x'', 20000))');

@@ -280,8 +280,8 @@ SELECT plan('his');
 SELECT run_maintenance('his');
 SELECT count(*) FROM his_p0;
 -- one that is about to be detached keeps its mark, with a new grace
-INSERT INTO part_detached VALUES ('his_p10', 'his', 'FROM (10) TO (20)', 10, 20, 'age', now(), now()),
-  ('his_p60', 'his', 'FROM (60) TO (70)', 60, 70, 'age', now(), now());
+INSERT INTO part_detached VALUES ('his_p10', 'his', 'FROM (10) TO (20)', 10, 20, 'age', now(), now(), false, 'grace_test'),
+  ('his_p60', 'his', 'FROM (60) TO (70)', 60, 70, 'age', now(), now(), false, 'grace_test');
 UPDATE part_config SET retention = '40', retention_grace = '1 day' WHERE parent_table = 'his';
 SELECT run_maintenance('his');
 SELECT partition, drop_after > now() FROM part_detached WHERE parent_table = 'his'::regclass ORDER BY 1;

@@ -130,6 +130,7 @@ SELECT results_eq($$SELECT col FROM columns_of('partman.part_job')$$, ARRAY[
 	$$finished oid[] NOT NULL DEFAULT '{}'::oid[]$$,
 	'index_oid oid',
 	'worker_pid integer',
+	'interrupted integer NOT NULL DEFAULT 0',
 	'sqlstate text',
 	'message text'], 'columns of part_job');
 SELECT results_eq($$SELECT col FROM columns_of('partman.part_jobs')$$, ARRAY[
@@ -159,13 +160,15 @@ SELECT col_is_pk('partman', 'part_job', 'id', 'key of part_job');
 SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WHERE conrelid = 'partman.part_config'::regclass AND contype IN ('c', 'p') ORDER BY conname$$,
 	ARRAY['part_config_abort_after_wait_check', 'part_config_archive_drops_check', 'part_config_archive_function_check',
 		'part_config_automatic_maintenance_check', 'part_config_cold_cluster_check', 'part_config_cold_storage_check',
-		'part_config_cold_tablespace_check', 'part_config_epoch_check', 'part_config_grace_drops_check', 'part_config_parent_table_pkey',
+		'part_config_cold_tablespace_check', 'part_config_epoch_check', 'part_config_grace_drops_check', 'part_config_length_check',
+		'part_config_parent_table_pkey',
 		'part_config_retention_grace_check', 'part_config_retention_keep_newest_check', 'part_config_retention_partitions_check',
 		'part_config_type_check', 'positive_premake_check', 'retention_schema_not_empty_chk'],
 	'constraints of part_config have the names they have in pg_partman, if it has them');
 SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WHERE connamespace = 'partman'::regnamespace AND contype <> 'n'
 	AND conrelid <> 'partman.part_config'::regclass ORDER BY conname$$,
-	ARRAY['part_detached_pkey', 'part_hold_pkey', 'part_job_kind_check', 'part_job_pkey', 'part_job_state_check', 'part_log_pkey',
+	ARRAY['part_detached_pkey', 'part_hold_pkey', 'part_hold_reason_check', 'part_job_definition_check',
+		'part_job_kind_check', 'part_job_pkey', 'part_job_state_check', 'part_log_pkey',
 		'part_state_pkey', 'part_upkeep_pkey'], 'constraints of the other tables');
 
 -- ---------- functions ----------
