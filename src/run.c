@@ -21,6 +21,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 
@@ -466,6 +467,7 @@ pm_run_failed(PmWorkerRun *run, ErrorData *edata)
 
 	message = error_text(edata);
 	pm_log_failure(run->parent, "failed", edata->sqlerrcode, message);
-	(void) pm_config_note_failure(run->lane, run->parent, run->now,
+	/* from now on, not from the beginning: it may have taken longer than the pause */
+	(void) pm_config_note_failure(run->lane, run->parent, GetCurrentTimestamp(),
 								  edata->sqlerrcode, message);
 }

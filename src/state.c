@@ -92,6 +92,7 @@ pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due)
 	Oid			types[] = {INTERVALOID};
 	Datum		values[] = {milliseconds(pm_interval * INT64CONST(1000))};
 
+	/* what fails can end the worker: it must not come before the others */
 	*next_due = DT_NOEND;
 	if (!pm_extension_find(&ext))
 		return NIL;
@@ -101,12 +102,12 @@ pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due)
 			" CASE WHEN s.failures = 0 THEN least(s.next_run, s.last_run + $1) ELSE s.next_run END"
 			" FROM %c c JOIN %s s USING (parent_table)"
 			" WHERE c.automatic_maintenance = 'on'"
-			" ORDER BY c.maintenance_order NULLS LAST, s.next_run, c.parent_table::oid";
+			" ORDER BY s.failures > 0, c.maintenance_order NULLS LAST, s.next_run, c.parent_table::oid";
 	else
 		sql = "SELECT c.parent_table::oid, s.next_upkeep"
 			" FROM %c c JOIN %s s USING (parent_table)"
 			" WHERE c.automatic_maintenance = 'on' AND s.next_upkeep IS NOT NULL"
-			" ORDER BY c.maintenance_order NULLS LAST, s.next_upkeep, c.parent_table::oid";
+			" ORDER BY s.upkeep_failures > 0, c.maintenance_order NULLS LAST, s.next_upkeep, c.parent_table::oid";
 	rows = pm_spi_select(pm_config_sql(&ext, sql), lane == LANE_CREATE ? 1 : 0,
 						 types, values, NULL);
 	old = MemoryContextSwitchTo(caller);

@@ -116,6 +116,7 @@ static PmWorkerArgs args;
 static long naps_left = NAPS_MS;
 static MemoryContext run_context = NULL;	/* the sets that are due */
 static MemoryContext set_context = NULL;	/* the set at work */
+static SetRun *set_at_work = NULL;
 
 /*
  * pm_transaction_begin starts a transaction with a snapshot and shows what it
@@ -246,8 +247,7 @@ begin_step(SetRun *set)
 		return false;
 	}
 
-	if (pm_step_timeout > 0)
-		enable_timeout_after(STATEMENT_TIMEOUT, pm_step_timeout);
+	pm_overdue_watch();
 
 	/* it may have been renamed since the last step */
 	title = pm_qualified_name(set->parent);
@@ -261,7 +261,7 @@ begin_step(SetRun *set)
 static void
 end_step(void)
 {
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	pm_overdue_unwatch();
 	pm_transaction_end();
 	MemoryContextSwitchTo(set_context);
 }
@@ -343,6 +343,17 @@ note_failure(void *arg)
 	end_step();
 }
 
+/* Note that a set has ended us, when that happens; see overdue.c. */
+static void
+note_overdue(ErrorData *problem)
+{
+	if (set_at_work == NULL)
+		return;
+	MemoryContextSwitchTo(set_context);
+	set_at_work->problem = problem;
+	note_failure(set_at_work);
+}
+
 /*
  * pm_worker_guarded calls work(arg) and returns NULL, or the error that ended it,
  * in the given context, which is then the current one.  The transaction is
@@ -362,7 +373,7 @@ pm_worker_guarded(void (*work) (void *arg), void *arg, MemoryContext context)
 	{
 		/* nothing may interrupt us before the abort is complete */
 		HOLD_INTERRUPTS();
-		disable_timeout(STATEMENT_TIMEOUT, false);
+		pm_overdue_unwatch();
 		MemoryContextSwitchTo(context);
 		problem = CopyErrorData();
 		pm_error_clip(problem);
@@ -426,9 +437,11 @@ run_set(Oid parent)
 	set->title = psprintf("%u", parent);
 	set->run = pm_run_begin(parent, GetCurrentTimestamp(), args.start.lane);
 
+	set_at_work = set;
 	set->problem = guarded(run_steps, set);
 	if (set->problem != NULL)
 		is_noted = guarded(note_failure, set) == NULL;
+	set_at_work = NULL;
 
 	return is_noted && !set->is_gone;
 }
@@ -608,6 +621,7 @@ pm_worker_main(Datum arg)
 	if (!pm_slot_enter(&args.start))
 		proc_exit(0);
 	pm_worker_connect(args.start.dboid);
+	pm_overdue_begin(note_overdue);
 
 	run_context = AllocSetContextCreate(TopMemoryContext, "partmgr run",
 										ALLOCSET_DEFAULT_SIZES);

@@ -131,6 +131,11 @@ extern ErrorData *pm_worker_guarded(void (*work) (void *arg), void *arg,
 									MemoryContext context);
 extern void pm_worker_log(ErrorData *problem, const char *about);
 
+/* ---------- overdue.c ---------- */
+extern void pm_overdue_begin(void (*note) (ErrorData *problem));
+extern void pm_overdue_watch(void);
+extern void pm_overdue_unwatch(void);
+
 /* ---------- dbhook.c ---------- */
 extern void pm_dbhook_install(void);
 

@@ -51,5 +51,31 @@ $node->safe_psql('postgres', q{UPDATE part_config SET premake = 8 WHERE parent_t
 ok( $node->poll_query_until('postgres', q{SELECT partitions_ahead >= 8 FROM partition_health_summary('ev')}),
 	'the other set is maintained');
 
+# the same with a function that catches the cancel, of the set that comes first
+$node->safe_psql('postgres', <<'SQL');
+DROP TABLE slow;
+CREATE FUNCTION stubborn(int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	WHILE current_setting('application_name') LIKE 'partmgr%' LOOP
+		BEGIN
+			PERFORM pg_sleep(600);
+		EXCEPTION WHEN query_canceled THEN
+			NULL;
+		END;
+	END LOOP;
+	RETURN true;
+END $$;
+CREATE TABLE stubborn (id int NOT NULL CHECK (public.stubborn(id))) PARTITION BY RANGE (id);
+SELECT create_parent('stubborn', 'id', '10', p_premake => 1);
+INSERT INTO stubborn VALUES (25);
+UPDATE part_config SET ignore_default_data = false, maintenance_order = 1 WHERE parent_table = 'stubborn';
+UPDATE part_config SET premake = 9, maintenance_order = 2 WHERE parent_table = 'ev';
+SQL
+ok( $node->poll_query_until('postgres', q{SELECT last_sqlstate = '57014' AND last_error LIKE '%could not be cancelled'
+		FROM part_state WHERE parent_table = 'stubborn'}),
+	'a step that cannot be cancelled ends its worker');
+ok( $node->poll_query_until('postgres', q{SELECT partitions_ahead >= 9 FROM partition_health_summary('ev')}),
+	'the other set is maintained');
+
 $node->stop;
 done_testing();
