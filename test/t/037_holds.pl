@@ -47,11 +47,18 @@ $node->safe_psql('postgres', "SELECT release_hold($hold)");
 ok($node->poll_query_until('postgres', q{SELECT to_regclass('ev_p0') IS NULL}), 'released, it is dropped');
 
 # One that comes after the worker has decided to detach, and before it does.
-$gate = close_gate($node, 'postgres', 'upkeep-between-steps');
+# What the worker has to do besides must not come to that gate first.
 $node->safe_psql('postgres', <<'SQL');
 CREATE TABLE late (id int NOT NULL) PARTITION BY RANGE (id);
 SELECT create_parent('late', 'id', '10', p_premake => 3, p_default_table => false);
 INSERT INTO late VALUES (5), (25);
+UPDATE part_config SET analyze_parent = false;
+SQL
+ok( $node->poll_query_until('postgres', q{SELECT bool_and(next_upkeep IS NULL AND next_run > now()) AND NOT EXISTS
+		(SELECT FROM pg_stat_activity WHERE backend_type LIKE 'partmgr%worker') FROM part_state}),
+	'the worker has done all');
+$gate = close_gate($node, 'postgres', 'upkeep-between-steps');
+$node->safe_psql('postgres', <<'SQL');
 UPDATE part_config SET retention = '10', retention_keep_table = false, retention_grace = '1 year' WHERE parent_table = 'late';
 SQL
 ok( $node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM part_detached, pg_stat_activity
