@@ -50,7 +50,7 @@ CREATE TABLE part_config (
 	retention_keep_newest int NOT NULL DEFAULT 0
 		CONSTRAINT part_config_retention_keep_newest_check CHECK (retention_keep_newest >= 0),
 	retention_grace interval
-		CONSTRAINT part_config_retention_grace_check CHECK (retention_grace >= '0'),
+		CONSTRAINT part_config_retention_grace_check CHECK (retention_grace BETWEEN '0' AND '1000 years'),
 	detach_before_drop boolean NOT NULL DEFAULT false,
 	archive_function text
 		CONSTRAINT part_config_archive_function_check CHECK (archive_function <> ''),

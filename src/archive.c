@@ -18,8 +18,11 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
 #include "internal.h"
 #include "miscadmin.h"
@@ -29,6 +32,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -78,42 +82,61 @@ find_function(const PartSet *set)
 }
 
 /* a bound as the function gets it: the text of the column's value, or null */
-static Datum
-bound_text(const PartKey *key, int64 raw, bool is_open, char *isnull)
+static void
+set_bound(FunctionCallInfo fcinfo, int arg, const PartKey *key, int64 raw,
+		  bool is_open)
 {
 	char	   *literal;
 
-	*isnull = is_open ? 'n' : ' ';
+	fcinfo->args[arg].isnull = is_open;
+	fcinfo->args[arg].value = (Datum) 0;
 	if (is_open)
-		return (Datum) 0;
+		return;
 	literal = pm_key_literal(key, raw);
 	if (literal[0] == '\'')
 		literal = pnstrdup(literal + 1, strlen(literal) - 2);
-	return CStringGetTextDatum(literal);
+	fcinfo->args[arg].value = CStringGetTextDatum(literal);
 }
 
-/* ask calls the function as the owner and returns what it says. */
+/*
+ * ask calls the function as the owner and returns what it says; NULL for null.
+ * By its OID: the name might stand for another function by now.
+ */
 static char *
 ask(const PartSet *set, const PlanStep *step, Oid function)
 {
-	Oid			types[] = {REGCLASSOID, REGCLASSOID, TEXTOID, TEXTOID};
-	Datum		values[4];
-	char		nulls[] = "    ";
-	char	   *verdict;
+	LOCAL_FCINFO(fcinfo, 4);
+	FmgrInfo	flinfo;
 	PmSpi		spi;
+	MemoryContext caller = CurrentMemoryContext;
+	bool		has_null = step->bound.lower_open || step->bound.upper_open;
+	char	   *verdict = NULL;
+	Datum		result;
 
-	values[0] = ObjectIdGetDatum(set->parent);
-	values[1] = ObjectIdGetDatum(step->partition->oid);
-	values[2] = bound_text(&set->key, step->bound.lower_raw, step->bound.lower_open, &nulls[2]);
-	values[3] = bound_text(&set->key, step->bound.upper_raw, step->bound.upper_open, &nulls[3]);
-
+	if (!pm_has_privilege(ProcedureRelationId, function, set->owner, ACL_EXECUTE))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for archive function %s",
+						set->archive_function)));
 	pm_spi_begin(&spi, set->owner);
-	pm_spi_write(psprintf("SELECT %s($1, $2, $3, $4)",
-						  quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
-													 get_func_name(function))),
-				 lengthof(types), types, values, nulls);
-	verdict = pm_spi_string(0, 1);
+	fmgr_info(function, &flinfo);
+	InitFunctionCallInfoData(*fcinfo, &flinfo, 4, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = ObjectIdGetDatum(set->parent);
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = ObjectIdGetDatum(step->partition->oid);
+	fcinfo->args[1].isnull = false;
+	set_bound(fcinfo, 2, &set->key, step->bound.lower_raw, step->bound.lower_open);
+	set_bound(fcinfo, 3, &set->key, step->bound.upper_raw, step->bound.upper_open);
+	if (!(flinfo.fn_strict && has_null))
+	{
+		PushActiveSnapshot(GetLatestSnapshot());
+		result = FunctionCallInvoke(fcinfo);
+		if (!fcinfo->isnull)
+			verdict = MemoryContextStrdup(caller, TextDatumGetCString(result));
+		PopActiveSnapshot();
+	}
 	pm_spi_end(&spi);
+	CommandCounterIncrement();
 	return verdict;
 }
 

@@ -177,8 +177,11 @@ becomes(q{SELECT count(*) > 8 FROM rungs WHERE t = 'wd'}, 't', 'the ladder is cl
 is( sql(q{SELECT busy, pause BETWEEN interval '50 ms' * power(2, busy - 1) * 0.5 AND interval '50 ms' * power(2, busy - 1) * 1.25
 		OR pause BETWEEN interval '0.9 s' AND interval '1 s' FROM rungs WHERE t = 'wd' AND busy <= 8 ORDER BY busy}),
 	join("\n", map { "$_|t" } 1 .. 8), 'its pauses grow');
-is(sql(q{SELECT DISTINCT action, sqlstate, message ~ 'application the report' FROM part_log WHERE parent_table = 'wd'::regclass AND action NOT IN ('create')}),
-	'postponed|55P03|t', 'the log says so as well');
+# the other lane's worker may have been in the way for a moment, too
+is(sql(q{SELECT DISTINCT action, sqlstate FROM part_log WHERE parent_table = 'wd'::regclass AND action NOT IN ('create')
+	AND (message ~ 'application the report' OR message !~ 'partmgr (upkeep )?worker')}),
+	'postponed|55P03', 'the log says so as well');
+cmp_ok(sql(q{SELECT count(*) FROM part_log WHERE parent_table = 'wd'::regclass AND message ~ 'application the report'}), '>', 0, 'and by whom');
 sql(q{UPDATE part_config SET premake = 2 WHERE parent_table = 'wd'});
 becomes(q{SELECT blockers ~ 'lock timeout: process .*application the report' AND busy > 2 FROM part_state WHERE parent_table = 'wd'::regclass}, 't', 'with a default, creation has to wait as well');
 cmp_ok(sql(q{SELECT count(*) FROM part_log WHERE parent_table = 'wd'::regclass AND action = 'postponed'}), '<', 8, 'nothing is logged over and over');
