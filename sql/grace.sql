@@ -316,6 +316,20 @@ SELECT run_maintenance('released');
 SELECT config_cleanup('released');
 SELECT count(*) FROM part_detached WHERE parent_table = 'released'::regclass;
 
+--
+-- partition_gap_fill() fills what is missing ahead last: the cap must not go there
+--
+CREATE TABLE gaps (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE gaps_p0 PARTITION OF gaps FOR VALUES FROM (0) TO (10);
+CREATE TABLE gaps_p30 PARTITION OF gaps FOR VALUES FROM (30) TO (40);
+CREATE TABLE gaps_p1000 PARTITION OF gaps FOR VALUES FROM (1000) TO (1010);
+INSERT INTO gaps VALUES (35);
+SELECT create_parent('gaps', 'id', '10', p_premake => 1, p_default_table => false, p_automatic_maintenance => 'off');
+SET partmgr.max_create = 4;
+SELECT partition_gap_fill('gaps');
+RESET partmgr.max_create;
+SELECT parts('gaps');
+
 SET client_min_messages = error;
 DROP SCHEMA grace_test, attic CASCADE;
 DROP FOREIGN DATA WRAPPER grace_fdw CASCADE;
