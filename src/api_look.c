@@ -516,7 +516,7 @@ count_default(const PmLook *look, bool exact, bool ignore_infinity)
 
 	pm_spi_begin(&spi, dflt->owner);
 	pm_spi_select(psprintf("SELECT count(*) FROM (SELECT FROM %s WHERE %s%s) x",
-						   quote_qualified_identifier(dflt->schema, dflt->name),
+						   pm_full_name(dflt),
 						   ignore_infinity ? finite_test(&look->set->key) : "true",
 						   exact ? "" : " LIMIT 1"),
 				  0, NULL, NULL, NULL);

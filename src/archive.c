@@ -76,7 +76,7 @@ find_function(const PartSet *set)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("archive function %s must belong to the owner of table %s or to a superuser",
 						set->archive_function,
-						quote_qualified_identifier(set->schema, set->name))));
+						pm_full_name(set))));
 	ReleaseSysCache(tuple);
 	return function;
 }
@@ -163,7 +163,7 @@ pm_archive(const PmLook *look, const PmTemplate *tmpl, PlanStep *step,
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("partition %s was changed by another session",
-						quote_qualified_identifier(partition->schema, partition->name)),
+						pm_full_name(partition)),
 				 errhint("Run maintenance again.")));
 	verdict = ask(set, step, find_function(set));
 	if (verdict == NULL ||

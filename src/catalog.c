@@ -404,7 +404,7 @@ highest_key(const PartSet *set, const Partition *partition, int64 *result)
 						   "SELECT floor(max(%s)) FROM %s WHERE %s < 'Infinity'" :
 						   "SELECT max(%s) FROM %s",
 						   quote_identifier(set->key.attname),
-						   quote_qualified_identifier(partition->schema, partition->name),
+						   pm_full_name(partition),
 						   quote_identifier(set->key.attname)),
 				  0, NULL, NULL, NULL);
 	value = pm_spi_value(0, 1, &isnull);

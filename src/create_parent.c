@@ -406,8 +406,8 @@ tell_default(const PartSet *set, const char *schema, const char *name)
 {
 	ereport(NOTICE,
 			(errmsg("table %s has a default partition, %s",
-					quote_qualified_identifier(set->schema, set->name),
-					pstrdup(quote_qualified_identifier(schema, name))),
+					pm_full_name(set),
+					quote_qualified_identifier(schema, name)),
 			 errdetail("It is locked and scanned whenever a partition is attached or detached, which cannot be done concurrently; and no partitions are made on demand."),
 			 errhint("Keep it empty, or do without it: drop_default().")));
 }

@@ -32,18 +32,6 @@
 /* partitions that one DROP TABLE names */
 #define DROP_BATCH 50
 
-static char *
-set_name(const PartSet *set)
-{
-	return pstrdup(quote_qualified_identifier(set->schema, set->name));
-}
-
-static char *
-partition_name(const Partition *partition)
-{
-	return pstrdup(quote_qualified_identifier(partition->schema, partition->name));
-}
-
 static List *
 add(List *statements, char *sql)
 {
@@ -100,7 +88,7 @@ standalone_statements(const PartSet *set, const PmTemplate *tmpl,
 	appendStringInfo(&buf, "CREATE TABLE %s (LIKE %s INCLUDING COMMENTS"
 					 " INCLUDING COMPRESSION INCLUDING CONSTRAINTS INCLUDING DEFAULTS"
 					 " INCLUDING GENERATED INCLUDING STATISTICS INCLUDING STORAGE)",
-					 name, set_name(set));
+					 name, pm_full_name(set));
 	if (tmpl->access_method)
 		appendStringInfo(&buf, " USING %s", quote_identifier(tmpl->access_method));
 	if (tmpl->tablespace)
@@ -124,7 +112,7 @@ move_statements(const PmLook *look, const PmTemplate *tmpl,
 				const PlanStep *step, const char *name, List *result)
 {
 	StringInfoData columns;
-	const char *dflt = partition_name(look->dflt);
+	const char *dflt = pm_full_name(look->dflt);
 	const char *only = look->dflt->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
 	char	   *rows;
 	PmStatement *move;
@@ -149,7 +137,7 @@ create_statements(const PmLook *look, const PmTemplate *tmpl,
 				  const PlanStep *step)
 {
 	const PartSet *set = look->set;
-	char	   *name = pstrdup(quote_qualified_identifier(set->schema, step->name));
+	char	   *name = quote_qualified_identifier(set->schema, step->name);
 	List	   *result = NIL;
 
 	/*
@@ -159,12 +147,12 @@ create_statements(const PmLook *look, const PmTemplate *tmpl,
 	 */
 	if (step->is_hot)
 		result = add(result, psprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE",
-									  set_name(set)));
+									  pm_full_name(set)));
 	result = list_concat(result, standalone_statements(set, tmpl, name));
 	if (step->move_rows > 0)
 		result = move_statements(look, tmpl, step, name, result);
 	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
-								set_name(set), name,
+								pm_full_name(set), name,
 								pm_ddl_range(&set->key, NULL, &step->bound)));
 }
 
@@ -185,7 +173,7 @@ static List *
 settle_statements(const PmLook *look, const PlanStep *step, List *result)
 {
 	const PartSet *set = look->set;
-	char	   *name = partition_name(step->partition);
+	char	   *name = pm_full_name(step->partition);
 	ListCell   *lc;
 
 	if (step->retire == RETIRE_LATER || step->retire == RETIRE_DROP)
@@ -212,7 +200,7 @@ drop_verb(const Partition *partition)
 static char *
 drop_statement(const Partition *partition)
 {
-	return psprintf("%s %s", drop_verb(partition), partition_name(partition));
+	return psprintf("%s %s", drop_verb(partition), pm_full_name(partition));
 }
 
 /*
@@ -222,7 +210,7 @@ drop_statement(const Partition *partition)
 static List *
 drop_statements(const PlanStep *step, List *result)
 {
-	char	   *name = partition_name(step->partition);
+	char	   *name = pm_full_name(step->partition);
 	ListCell   *lc;
 
 	foreach(lc, pm_catalog_strings("SELECT quote_ident(conname) FROM pg_constraint"
@@ -237,8 +225,8 @@ drop_statements(const PlanStep *step, List *result)
 static List *
 detach_statements(const PmLook *look, const PlanStep *step)
 {
-	return add(NIL, psprintf("ALTER TABLE %s DETACH PARTITION %s%s", set_name(look->set),
-							 partition_name(step->partition),
+	return add(NIL, psprintf("ALTER TABLE %s DETACH PARTITION %s%s", pm_full_name(look->set),
+							 pm_full_name(step->partition),
 							 step->kind == STEP_FINALIZE ? " FINALIZE" : ""));
 }
 
@@ -270,17 +258,17 @@ comes_back(const PmMark *mark)
 static List *
 reattach_statements(const PartSet *set, const PlanStep *step)
 {
-	char	   *name = partition_name(step->partition);
+	char	   *name = pm_full_name(step->partition);
 	List	   *result = NIL;
 
 	if (comes_back(step->mark))
 	{
 		result = add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
 									  quote_identifier(step->mark->home)));
-		name = pstrdup(quote_qualified_identifier(step->mark->home, step->partition->name));
+		name = quote_qualified_identifier(step->mark->home, step->partition->name);
 	}
 	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
-								set_name(set), name, step->mark->range));
+								pm_full_name(set), name, step->mark->range));
 }
 
 /* pm_ddl_statements returns what carries a step out, as a list of PmStatement. */
@@ -442,7 +430,7 @@ pm_ddl_drop_statements(List *steps)
 			count = 0;
 		}
 		verb = drop_verb(partition);
-		appendStringInfo(&buf, "%s %s", count++ > 0 ? "," : verb, partition_name(partition));
+		appendStringInfo(&buf, "%s %s", count++ > 0 ? "," : verb, pm_full_name(partition));
 	}
 	return count > 0 ? add(statements, buf.data) : statements;
 }
@@ -452,20 +440,20 @@ List *
 pm_ddl_default_statements(const PartSet *set, const PmTemplate *tmpl,
 						  const char *plain, bool exists)
 {
-	char	   *name = pstrdup(quote_qualified_identifier(set->schema, plain));
+	char	   *name = quote_qualified_identifier(set->schema, plain);
 
 	return add(exists ? NIL : standalone_statements(set, tmpl, name),
-			   psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", set_name(set), name));
+			   psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", pm_full_name(set), name));
 }
 
 /* pm_ddl_drop_default_statements drops a default; detached, for foreign keys. */
 List *
 pm_ddl_drop_default_statements(const PmLook *look)
 {
-	char	   *name = partition_name(look->dflt);
+	char	   *name = pm_full_name(look->dflt);
 
 	return add(add(NIL, psprintf("ALTER TABLE %s DETACH PARTITION %s",
-								 set_name(look->set), name)),
+								 pm_full_name(look->set), name)),
 			   psprintf("DROP %sTABLE %s",
 						look->dflt->relkind == RELKIND_FOREIGN_TABLE ? "FOREIGN " : "",
 						name));
@@ -484,5 +472,5 @@ char *
 pm_ddl_detach_concurrently(const PartSet *set, const Partition *partition)
 {
 	return psprintf("ALTER TABLE %s DETACH PARTITION %s CONCURRENTLY",
-					set_name(set), partition_name(partition));
+					pm_full_name(set), pm_full_name(partition));
 }

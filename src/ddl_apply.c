@@ -66,7 +66,7 @@ changed_meanwhile(const Partition *partition)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("partition %s was changed by another session",
-					quote_qualified_identifier(partition->schema, partition->name)),
+					pm_full_name(partition)),
 			 errhint("Run maintenance again.")));
 }
 
@@ -177,7 +177,7 @@ check_retention_schema(const PartSet *set)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("retention schema \"%s\" does not belong to the owner of table %s",
 						set->retention_schema,
-						quote_qualified_identifier(set->schema, set->name))));
+						pm_full_name(set))));
 }
 
 /* where a row that moves stands */

@@ -37,12 +37,6 @@ add(List *statements, char *sql)
 	return lappend(statements, statement);
 }
 
-static char *
-table_name(const Partition *table)
-{
-	return pstrdup(quote_qualified_identifier(table->schema, table->name));
-}
-
 
 /* ---------- storage parameters ---------- */
 
@@ -223,7 +217,7 @@ tablespace_statements(const PartSet *set, const Partition *table)
 {
 	const char *tablespace = quote_identifier(set->cold_tablespace);
 	List	   *result = add(NIL, psprintf("ALTER TABLE %s SET TABLESPACE %s",
-										   table_name(table), tablespace));
+										   pm_full_name(table), tablespace));
 	ListCell   *lc;
 
 	foreach(lc, pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname) FROM pg_index x"
@@ -249,18 +243,18 @@ pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step)
 		case TASK_ANALYZE:
 			return add(NIL, pm_ddl_analyze_text(table->oid, true));
 		case TASK_STORAGE:
-			return add(NIL, psprintf("ALTER TABLE %s SET (%s)", table_name(table),
+			return add(NIL, psprintf("ALTER TABLE %s SET (%s)", pm_full_name(table),
 									 pm_ddl_storage(set->cold_storage)));
 		case TASK_TABLESPACE:
 			return tablespace_statements(set, table);
 		case TASK_CLUSTER:
 			index = leaf_index(table->oid, pm_ddl_cluster_index(set));
-			return add(NIL, psprintf("CLUSTER %s USING %s", table_name(table),
+			return add(NIL, psprintf("CLUSTER %s USING %s", pm_full_name(table),
 									 quote_identifier(get_rel_name(index))));
 		case TASK_REINDEX:
 			return reindex_statements(table->oid);
 		case TASK_VACUUM:
-			return add(NIL, psprintf("VACUUM (FREEZE, ANALYZE) %s", table_name(table)));
+			return add(NIL, psprintf("VACUUM (FREEZE, ANALYZE) %s", pm_full_name(table)));
 	}
 	return NIL;
 }

@@ -40,12 +40,6 @@ typedef struct Drain
 	int64		end;
 } Drain;
 
-static char *
-default_name(const PmLook *look)
-{
-	return pstrdup(quote_qualified_identifier(look->dflt->schema, look->dflt->name));
-}
-
 static int64
 count_rows(const PmLook *look, const char *condition)
 {
@@ -89,11 +83,11 @@ lowest_key(const PmLook *look, const int64 *from, int64 *raw)
 	pm_spi_begin(&spi, look->dflt->owner);
 	pm_spi_select(psprintf("SELECT %s(min(%s)) FROM %s WHERE %s",
 						   key->type == NUMERICOID ? "floor" : "", column,
-						   default_name(look), condition),
+						   pm_full_name(look->dflt), condition),
 				  0, NULL, NULL, NULL);
 	value = pm_spi_value(0, 1, &isnull);
 	if (!isnull && !pm_key_raw(key, value, raw))
-		elog(ERROR, "unexpected key in default partition %s", default_name(look));
+		elog(ERROR, "unexpected key in default partition %s", pm_full_name(look->dflt));
 	pm_spi_end(&spi);
 	return !isnull;
 }
@@ -110,7 +104,7 @@ check_near(const Drain *drain, int64 pos)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_EXCEPTION),
 				 errmsg("default partition %s holds key " INT64_FORMAT ", far beyond the last partition, which ends at %s",
-						default_name(drain->look), pos,
+						pm_full_name(drain->look->dflt), pos,
 						pm_key_literal(&set->key, last->upper_raw)),
 				 errhint("Move or correct such rows, or raise partmgr.max_create.")));
 }
@@ -125,7 +119,7 @@ add_step(Drain *drain, const PartBound *bound, int64 rows)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("the rows of default partition %s need more than %d partitions",
-						default_name(drain->look), pm_max_create),
+						pm_full_name(drain->look->dflt), pm_max_create),
 				 errhint("Raise partmgr.max_create, and with many more max_locks_per_transaction.")));
 	step->kind = STEP_CREATE;
 	step->bound = *bound;
@@ -221,7 +215,7 @@ place_all(Drain *drain, int64 total)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("default partition %s holds " INT64_FORMAT " row%s that no other partition can take",
-						default_name(look), total - drain->placed,
+						pm_full_name(look->dflt), total - drain->placed,
 						total - drain->placed == 1 ? "" : "s"),
 				 errdetail("Their key is null or infinite, or the type of column \"%s\" ends before the bound that their partition would need.",
 						   look->set->key.attname),
@@ -238,7 +232,7 @@ check_obstacle(const PmLook *look, int64 total)
 		ereport(ERROR,
 				(errcode(sqlerrcode),
 				 errmsg("default partition %s holds " INT64_FORMAT " row%s, and %s",
-						default_name(look), total, total == 1 ? "" : "s", obstacle)));
+						pm_full_name(look->dflt), total, total == 1 ? "" : "s", obstacle)));
 }
 
 /* check_names refuses partitions whose name is taken. */
@@ -286,7 +280,7 @@ check_empty(const PmLook *look)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("rows came into default partition %s while it was emptied",
-						default_name(look)),
+						pm_full_name(look->dflt)),
 				 errhint("See whether an event trigger inserts them.")));
 }
 
@@ -310,7 +304,7 @@ log_drop(const PmLook *look, int64 rows, const instr_time *since)
 	PmLogEntry	entry = {
 		.parent = look->set->parent,
 		.action = "drop_default",
-		.partition = default_name(look),
+		.partition = pm_full_name(look->dflt),
 		.range = "DEFAULT",
 		.rows = rows,
 		.bytes = -1,

@@ -292,7 +292,7 @@ note_foreign(PmHealth *health, const Examination *exam)
 	if (unasked)
 		pm_health_note(health, STATUS_BEHIND,
 					   psprintf("foreign partition %s lies beyond the highest key " INT64_FORMAT ", and is not asked for a higher one: replace it by a plain table, or detach it",
-								quote_qualified_identifier(unasked->schema, unasked->name), anchor));
+								pm_full_name(unasked), anchor));
 }
 
 /* patience is how long a set may be overdue before that is told. */
@@ -458,8 +458,7 @@ note_pending(PmHealth *health, const PartPlan *plan)
 		if (step->kind == STEP_FINALIZE && step->blocked == NULL)
 			pm_health_note(health, STATUS_CLEANUP_NEEDED,
 						   psprintf("the detach of partition %s was cut short: run %s",
-									quote_qualified_identifier(step->partition->schema,
-															   step->partition->name),
+									pm_full_name(step->partition),
 									pm_health_call(health, "run_maintenance")));
 	}
 }
@@ -475,8 +474,7 @@ note_minor(PmHealth *health, const Examination *exam)
 	if (health->default_rows > 0)
 		pm_health_note(health, STATUS_DEFAULT_ROWS,
 					   psprintf("default partition %s holds " INT64_FORMAT " row%s: give them partitions of their own, or move them away",
-								quote_qualified_identifier(exam->look->dflt->schema,
-														   exam->look->dflt->name),
+								pm_full_name(exam->look->dflt),
 								health->default_rows,
 								(health->default_rows == 1) ? "" : "s"));
 	foreach(lc, exam->rights)

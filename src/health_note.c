@@ -38,8 +38,7 @@ char *
 pm_health_call(const PmHealth *health, const char *function)
 {
 	return psprintf("%s(%s)", function,
-					quote_literal_cstr(quote_qualified_identifier(health->set->schema,
-																  health->set->name)));
+					quote_literal_cstr(pm_full_name(health->set)));
 }
 
 /* is_blocked tells whether an error is that a step of the plan is blocked. */
@@ -132,7 +131,7 @@ pm_health_notes(PmHealth *health, const PmLook *look, const PartPlan *plan)
 		health->notes =
 			lappend(health->notes,
 					psprintf("default partition %s is locked and scanned whenever a partition is attached or detached, which cannot be done concurrently; no partitions are made on demand: %s removes it",
-							 quote_qualified_identifier(dflt->schema, dflt->name),
+							 pm_full_name(dflt),
 							 pm_health_call(health, "drop_default")));
 	foreach(lc, plan->findings)
 	{

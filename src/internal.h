@@ -245,6 +245,8 @@ extern List *pm_catalog_publications(const PartSet *set,
 extern char *pm_catalog_key_test(const PartSet *set, const PartBound *bound);
 extern List *pm_catalog_strings(const char *sql, Oid oid);
 extern char *pm_qualified_name(Oid relation);
+/* the same of a PartSet or Partition, without asking the catalogs */
+#define pm_full_name(thing) quote_qualified_identifier((thing)->schema, (thing)->name)
 
 /* ---------- size.c ---------- */
 extern int64 pm_size_bytes(Oid relation);

@@ -194,7 +194,7 @@ note_failed(AllRun *run, const PartSet *set, ErrorData *edata)
 			 errmsg(edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ?
 					"maintenance of partition set %s is postponed: %s" :
 					"maintenance of partition set %s failed: %s",
-					quote_qualified_identifier(set->schema, set->name), edata->message),
+					pm_full_name(set), edata->message),
 			 edata->hint ? errhint("%s", edata->hint) : 0));
 	if (run->order->dry_run)
 		return;

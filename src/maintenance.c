@@ -111,7 +111,7 @@ ordered_set(const PartSet *set, const PmOrder *order)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("invalid retention for table %s: %s",
-							quote_qualified_identifier(set->schema, set->name), problem)));
+							pm_full_name(set), problem)));
 	}
 	return copy;
 }
@@ -436,7 +436,7 @@ warn_far_key(const PartSet *set, const PartPlan *plan)
 			ereport(WARNING,
 					(errcode(ERRCODE_DATA_EXCEPTION),
 					 errmsg("partition set %s: %s",
-							quote_qualified_identifier(set->schema, set->name), finding->text),
+							pm_full_name(set), finding->text),
 					 errhint("Move or correct such rows, or raise partmgr.max_create.")));
 	}
 }
@@ -529,7 +529,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 		ereport(NOTICE,
 				(errmsg("%d partitions of table %s are left for the next runs",
 						plan->left_out,
-						quote_qualified_identifier(look->set->schema, look->set->name)),
+						pm_full_name(look->set)),
 				 errdetail("One transaction makes no more than fit into the lock table and partmgr.max_create.")));
 	pm_forget_stale(parent, plan);
 	pm_note_backfill(look->set, order, plan);

@@ -96,8 +96,7 @@ look_for_rows(void *arg)
 	pm_spi_begin(&spi, check->set->owner);
 	check->found = pm_spi_select(psprintf("SELECT FROM %s r JOIN %s p ON %s LIMIT 1",
 										  check->reference->table,
-										  quote_qualified_identifier(check->partition->schema,
-																	 check->partition->name),
+										  pm_full_name(check->partition),
 										  check->reference->join),
 								 0, NULL, NULL, NULL) > 0;
 	pm_spi_end(&spi);
@@ -122,8 +121,7 @@ check_references(const PmLook *look, const PmTemplate *tmpl, PlanStep *step)
 			continue;
 		step->blocked_code = ERRCODE_FOREIGN_KEY_VIOLATION;
 		step->blocked = psprintf("rows of partition %s are referenced by constraint \"%s\" of table %s",
-								 quote_qualified_identifier(step->partition->schema,
-															step->partition->name),
+								 pm_full_name(step->partition),
 								 check.reference->constraint, check.reference->table);
 		return;
 	}
@@ -143,8 +141,8 @@ check_owner(const PartSet *set, PlanStep *step)
 		return;
 	step->blocked_code = ERRCODE_INSUFFICIENT_PRIVILEGE;
 	step->blocked = psprintf("partition %s does not belong to the owner of table %s",
-							 pstrdup(quote_qualified_identifier(partition->schema, partition->name)),
-							 quote_qualified_identifier(set->schema, set->name));
+							 pm_full_name(partition),
+							 pm_full_name(set));
 }
 
 
@@ -192,8 +190,7 @@ pm_obstacle_check(const PmLook *look, PmTemplate *tmpl, PartPlan *plan)
 			step->is_waiting = true;
 			step->blocked_code = ERRCODE_LOCK_NOT_AVAILABLE;
 			step->blocked = psprintf("the detach of partition %s waits for older transactions to end: %s",
-									 quote_qualified_identifier(step->partition->schema,
-																step->partition->name),
+									 pm_full_name(step->partition),
 									 who);
 		}
 		if (step->kind == STEP_RETIRE)

@@ -22,12 +22,6 @@
 
 #include "compat.h"
 
-static char *
-full_name(const Partition *partition)
-{
-	return pstrdup(quote_qualified_identifier(partition->schema, partition->name));
-}
-
 /* look_for finds the mark of a partition in its set, as both are now. */
 static PmMark *
 look_for(Oid parent, Oid partition, PmLook **look)
@@ -68,7 +62,7 @@ check_free(const PmLook *look, const PmMark *mark)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("partition %s takes rows of the range of %s",
-						full_name(taker), full_name(mark->partition)),
+						pm_full_name(taker), pm_full_name(mark->partition)),
 				 errdetail("It was detached from %s.", mark->range)));
 }
 
@@ -86,7 +80,7 @@ check_wanted(const PmLook *look, const PmMark *mark, TimestampTz now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the next maintenance would detach %s again: %s",
-						full_name(mark->partition), reason),
+						pm_full_name(mark->partition), reason),
 				 errhint("Lengthen the retention in part_config, or keep its range with hold_partition().")));
 }
 

@@ -252,7 +252,7 @@ pm_catalog_count_default(const PmLook *look, const char *condition, int64 limit)
 	pm_spi_begin(&spi, look->dflt->owner);
 	pm_spi_select(psprintf("SELECT count(*) FROM (SELECT FROM %s%s WHERE %s LIMIT " INT64_FORMAT ") x",
 						   look->dflt->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
-						   quote_qualified_identifier(look->dflt->schema, look->dflt->name),
+						   pm_full_name(look->dflt),
 						   condition, limit),
 				  0, NULL, NULL, NULL);
 	result = DatumGetInt64(pm_spi_value(0, 1, &isnull));
@@ -280,7 +280,7 @@ block_move(const PmLook *look, PlanStep *step, int sqlerrcode, const char *why)
 {
 	step->blocked_code = sqlerrcode;
 	step->blocked = psprintf("default partition %s holds %s" INT64_FORMAT " row%s of the range of %s, and %s",
-							 quote_qualified_identifier(look->dflt->schema, look->dflt->name),
+							 pm_full_name(look->dflt),
 							 step->move_rows >= COUNT_LIMIT ? "at least " : "",
 							 step->move_rows,
 							 step->move_rows == 1 ? "" : "s",
@@ -430,7 +430,7 @@ pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 		step->blocked_code = ERRCODE_DUPLICATE_TABLE;
 		step->blocked = psprintf("%s exists, so that no partition of %s can be made for %s",
 								 taken,
-								 quote_qualified_identifier(look->set->schema, look->set->name),
+								 pm_full_name(look->set),
 								 pm_ddl_range(&look->set->key, NULL, &step->bound));
 	}
 	if (look->dflt)
@@ -467,7 +467,7 @@ static char *
 not_owned(const PartSet *set, const Partition *partition)
 {
 	const char *owner = quote_identifier(GetUserNameFromId(set->owner, false));
-	char	   *name = quote_qualified_identifier(partition->schema, partition->name);
+	char	   *name = pm_full_name(partition);
 
 	return psprintf("owner %s of the set does not own partition %s: run ALTER TABLE %s OWNER TO %s",
 					owner, name, name, owner);
