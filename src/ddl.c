@@ -32,8 +32,9 @@
 /* partitions that one DROP TABLE names */
 #define DROP_BATCH 50
 
-static List *
-add(List *statements, char *sql)
+/* pm_ddl_add appends a statement to a list of PmStatement. */
+List *
+pm_ddl_add(List *statements, char *sql)
 {
 	PmStatement *statement = palloc0(sizeof(PmStatement));
 
@@ -93,16 +94,16 @@ standalone_statements(const PartSet *set, const PmTemplate *tmpl,
 		appendStringInfo(&buf, " USING %s", quote_identifier(tmpl->access_method));
 	if (tmpl->tablespace)
 		appendStringInfo(&buf, " TABLESPACE %s", quote_identifier(tmpl->tablespace));
-	result = add(NIL, buf.data);
+	result = pm_ddl_add(NIL, buf.data);
 
 	if (tmpl->column_targets)
-		result = add(result, psprintf("ALTER TABLE %s %s", name, tmpl->column_targets));
+		result = pm_ddl_add(result, psprintf("ALTER TABLE %s %s", name, tmpl->column_targets));
 	if (tmpl->relreplident == REPLICA_IDENTITY_FULL ||
 		tmpl->relreplident == REPLICA_IDENTITY_NOTHING)
-		result = add(result, psprintf("ALTER TABLE %s REPLICA IDENTITY %s", name,
-									  tmpl->relreplident == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING"));
+		result = pm_ddl_add(result, psprintf("ALTER TABLE %s REPLICA IDENTITY %s", name,
+											 tmpl->relreplident == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING"));
 	forboth(lc, tmpl->grants, lc2, tmpl->grant_tails)
-		result = add(result, psprintf("%s %s%s", (char *) lfirst(lc), name, (char *) lfirst(lc2)));
+		result = pm_ddl_add(result, psprintf("%s %s%s", (char *) lfirst(lc), name, (char *) lfirst(lc2)));
 	return result;
 }
 
@@ -121,12 +122,12 @@ move_statements(const PmLook *look, const PmTemplate *tmpl,
 	initStringInfo(&columns);
 	foreach(lc, tmpl->columns)
 		appendStringInfo(&columns, "%s%s", columns.len ? ", " : "", (char *) lfirst(lc));
-	result = add(result, psprintf("LOCK TABLE %s%s IN ACCESS EXCLUSIVE MODE", only, dflt));
+	result = pm_ddl_add(result, psprintf("LOCK TABLE %s%s IN ACCESS EXCLUSIVE MODE", only, dflt));
 	rows = psprintf("%s%s WHERE %s", only, dflt,
 					pm_catalog_key_test(look->set, &step->bound));
-	result = add(result,
-				 psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s",
-						  name, columns.data, columns.data, rows));
+	result = pm_ddl_add(result,
+						psprintf("INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s",
+								 name, columns.data, columns.data, rows));
 	move = llast(result);
 	move->moved = rows;
 	return result;
@@ -146,14 +147,14 @@ create_statements(const PmLook *look, const PmTemplate *tmpl,
 	 * readers, wait at the parent instead.
 	 */
 	if (step->is_hot)
-		result = add(result, psprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE",
-									  pm_full_name(set)));
+		result = pm_ddl_add(result, psprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE",
+											 pm_full_name(set)));
 	result = list_concat(result, standalone_statements(set, tmpl, name));
 	if (step->move_rows > 0)
 		result = move_statements(look, tmpl, step, name, result);
-	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
-								pm_full_name(set), name,
-								pm_ddl_range(&set->key, NULL, &step->bound)));
+	return pm_ddl_add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
+									   pm_full_name(set), name,
+									   pm_ddl_range(&set->key, NULL, &step->bound)));
 }
 
 /*
@@ -180,14 +181,14 @@ settle_statements(const PmLook *look, const PlanStep *step, List *result)
 		return result;
 	if (!set->retention_keep_index)
 		foreach(lc, pm_catalog_index_drops(step->partition))
-			result = add(result, lfirst(lc));
+			result = pm_ddl_add(result, lfirst(lc));
 	if (!set->retention_keep_publication)
 		foreach(lc, pm_catalog_publications(set, step->partition))
-			result = add(result, lfirst(lc));
+			result = pm_ddl_add(result, lfirst(lc));
 	if (step->retire == RETIRE_MOVE &&
 		strcmp(step->partition->schema, set->retention_schema) != 0)
-		result = add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
-									  quote_identifier(set->retention_schema)));
+		result = pm_ddl_add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
+											 quote_identifier(set->retention_schema)));
 	return result;
 }
 
@@ -217,17 +218,23 @@ drop_statements(const PlanStep *step, List *result)
 								   " WHERE conrelid = $1 AND contype = 'f' AND conparentid = 0"
 								   " ORDER BY confrelid, conname",
 								   step->partition->oid))
-		result = add(result, psprintf("ALTER TABLE %s DROP CONSTRAINT %s", name,
-									  (char *) lfirst(lc)));
-	return add(result, drop_statement(step->partition));
+		result = pm_ddl_add(result, psprintf("ALTER TABLE %s DROP CONSTRAINT %s", name,
+											 (char *) lfirst(lc)));
+	return pm_ddl_add(result, drop_statement(step->partition));
+}
+
+static char *
+detach_statement(const PartSet *set, const Partition *partition, const char *how)
+{
+	return psprintf("ALTER TABLE %s DETACH PARTITION %s%s", pm_full_name(set),
+					pm_full_name(partition), how);
 }
 
 static List *
 detach_statements(const PmLook *look, const PlanStep *step)
 {
-	return add(NIL, psprintf("ALTER TABLE %s DETACH PARTITION %s%s", pm_full_name(look->set),
-							 pm_full_name(step->partition),
-							 step->kind == STEP_FINALIZE ? " FINALIZE" : ""));
+	return pm_ddl_add(NIL, detach_statement(look->set, step->partition,
+											step->kind == STEP_FINALIZE ? " FINALIZE" : ""));
 }
 
 static List *
@@ -235,10 +242,10 @@ retire_statements(const PmLook *look, const PmTemplate *tmpl,
 				  const PlanStep *step)
 {
 	if (pm_ddl_drops_directly(look->set, tmpl, step))
-		return add(NIL, drop_statement(step->partition));
+		return pm_ddl_add(NIL, drop_statement(step->partition));
 	if (step->retire == RETIRE_DROP)
-		return add(detach_statements(look, step),
-				   drop_statement(step->partition));
+		return pm_ddl_add(detach_statements(look, step),
+						  drop_statement(step->partition));
 	return settle_statements(look, step, detach_statements(look, step));
 }
 
@@ -263,12 +270,12 @@ reattach_statements(const PartSet *set, const PlanStep *step)
 
 	if (comes_back(step->mark))
 	{
-		result = add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
-									  quote_identifier(step->mark->home)));
+		result = pm_ddl_add(result, psprintf("ALTER TABLE %s SET SCHEMA %s", name,
+											 quote_identifier(step->mark->home)));
 		name = quote_qualified_identifier(step->mark->home, step->partition->name);
 	}
-	return add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
-								pm_full_name(set), name, step->mark->range));
+	return pm_ddl_add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
+									   pm_full_name(set), name, step->mark->range));
 }
 
 /* pm_ddl_statements returns what carries a step out, as a list of PmStatement. */
@@ -399,9 +406,9 @@ pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 List *
 pm_ddl_identity_statements(Oid partition, Oid index)
 {
-	return add(NIL, psprintf("ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
-							 pm_qualified_name(partition),
-							 quote_identifier(get_rel_name(index))));
+	return pm_ddl_add(NIL, psprintf("ALTER TABLE %s REPLICA IDENTITY USING INDEX %s",
+									pm_qualified_name(partition),
+									quote_identifier(get_rel_name(index))));
 }
 
 /*
@@ -425,14 +432,14 @@ pm_ddl_drop_statements(List *steps)
 		if (count % DROP_BATCH == 0 || strcmp(verb, drop_verb(partition)) != 0)
 		{
 			if (count > 0)
-				statements = add(statements, buf.data);
+				statements = pm_ddl_add(statements, buf.data);
 			initStringInfo(&buf);
 			count = 0;
 		}
 		verb = drop_verb(partition);
 		appendStringInfo(&buf, "%s %s", count++ > 0 ? "," : verb, pm_full_name(partition));
 	}
-	return count > 0 ? add(statements, buf.data) : statements;
+	return count > 0 ? pm_ddl_add(statements, buf.data) : statements;
 }
 
 /* pm_ddl_default_statements makes a default partition, of a table if that exists. */
@@ -442,21 +449,16 @@ pm_ddl_default_statements(const PartSet *set, const PmTemplate *tmpl,
 {
 	char	   *name = quote_qualified_identifier(set->schema, plain);
 
-	return add(exists ? NIL : standalone_statements(set, tmpl, name),
-			   psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", pm_full_name(set), name));
+	return pm_ddl_add(exists ? NIL : standalone_statements(set, tmpl, name),
+					  psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", pm_full_name(set), name));
 }
 
 /* pm_ddl_drop_default_statements drops a default; detached, for foreign keys. */
 List *
 pm_ddl_drop_default_statements(const PmLook *look)
 {
-	char	   *name = pm_full_name(look->dflt);
-
-	return add(add(NIL, psprintf("ALTER TABLE %s DETACH PARTITION %s",
-								 pm_full_name(look->set), name)),
-			   psprintf("DROP %sTABLE %s",
-						look->dflt->relkind == RELKIND_FOREIGN_TABLE ? "FOREIGN " : "",
-						name));
+	return pm_ddl_add(pm_ddl_add(NIL, detach_statement(look->set, look->dflt, "")),
+					  drop_statement(look->dflt));
 }
 
 /* pm_ddl_analyze_text collects statistics; ONLY is left out where it is unknown. */
@@ -471,6 +473,5 @@ pm_ddl_analyze_text(Oid relation, bool only_parent)
 char *
 pm_ddl_detach_concurrently(const PartSet *set, const Partition *partition)
 {
-	return psprintf("ALTER TABLE %s DETACH PARTITION %s CONCURRENTLY",
-					pm_full_name(set), pm_full_name(partition));
+	return detach_statement(set, partition, " CONCURRENTLY");
 }

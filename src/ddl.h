@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.h
- *		What ddl.c, which makes statements, offers ddl_apply.c, which runs them.
+ *		What ddl.c, which makes statements, offers ddl_upkeep.c, which makes
+ *		more, and ddl_apply.c, which runs them.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +19,7 @@ typedef struct PmStatement
 								 * "table WHERE condition", or NULL */
 } PmStatement;
 
+extern List *pm_ddl_add(List *statements, char *sql);
 extern List *pm_ddl_identity_statements(Oid partition, Oid index);
 extern List *pm_ddl_drop_statements(List *steps);
 extern List *pm_ddl_default_statements(const PartSet *set,

@@ -28,15 +28,6 @@
 
 #include "compat.h"
 
-static List *
-add(List *statements, char *sql)
-{
-	PmStatement *statement = palloc0(sizeof(PmStatement));
-
-	statement->sql = sql;
-	return lappend(statements, statement);
-}
-
 
 /* ---------- storage parameters ---------- */
 
@@ -166,8 +157,8 @@ reindex_statements(Oid table)
 	ListCell   *lc;
 
 	foreach(lc, leftovers(table))
-		result = add(result, psprintf("DROP INDEX CONCURRENTLY %s", (char *) lfirst(lc)));
-	return add(result, psprintf("REINDEX TABLE CONCURRENTLY %s", pm_qualified_name(table)));
+		result = pm_ddl_add(result, psprintf("DROP INDEX CONCURRENTLY %s", (char *) lfirst(lc)));
+	return pm_ddl_add(result, psprintf("REINDEX TABLE CONCURRENTLY %s", pm_qualified_name(table)));
 }
 
 /* one text of several statements */
@@ -216,16 +207,16 @@ static List *
 tablespace_statements(const PartSet *set, const Partition *table)
 {
 	const char *tablespace = quote_identifier(set->cold_tablespace);
-	List	   *result = add(NIL, psprintf("ALTER TABLE %s SET TABLESPACE %s",
-										   pm_full_name(table), tablespace));
+	List	   *result = pm_ddl_add(NIL, psprintf("ALTER TABLE %s SET TABLESPACE %s",
+												  pm_full_name(table), tablespace));
 	ListCell   *lc;
 
 	foreach(lc, pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname) FROM pg_index x"
 								   " JOIN pg_class c ON c.oid = x.indexrelid"
 								   " JOIN pg_namespace n ON n.oid = c.relnamespace"
 								   " WHERE x.indrelid = $1 ORDER BY c.oid", table->oid))
-		result = add(result, psprintf("ALTER INDEX %s SET TABLESPACE %s",
-									  (char *) lfirst(lc), tablespace));
+		result = pm_ddl_add(result, psprintf("ALTER INDEX %s SET TABLESPACE %s",
+											 (char *) lfirst(lc), tablespace));
 	return result;
 }
 
@@ -241,20 +232,20 @@ pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step)
 	switch (step->task)
 	{
 		case TASK_ANALYZE:
-			return add(NIL, pm_ddl_analyze_text(table->oid, true));
+			return pm_ddl_add(NIL, pm_ddl_analyze_text(table->oid, true));
 		case TASK_STORAGE:
-			return add(NIL, psprintf("ALTER TABLE %s SET (%s)", pm_full_name(table),
-									 pm_ddl_storage(set->cold_storage)));
+			return pm_ddl_add(NIL, psprintf("ALTER TABLE %s SET (%s)", pm_full_name(table),
+											pm_ddl_storage(set->cold_storage)));
 		case TASK_TABLESPACE:
 			return tablespace_statements(set, table);
 		case TASK_CLUSTER:
 			index = leaf_index(table->oid, pm_ddl_cluster_index(set));
-			return add(NIL, psprintf("CLUSTER %s USING %s", pm_full_name(table),
-									 quote_identifier(get_rel_name(index))));
+			return pm_ddl_add(NIL, psprintf("CLUSTER %s USING %s", pm_full_name(table),
+											quote_identifier(get_rel_name(index))));
 		case TASK_REINDEX:
 			return reindex_statements(table->oid);
 		case TASK_VACUUM:
-			return add(NIL, psprintf("VACUUM (FREEZE, ANALYZE) %s", pm_full_name(table)));
+			return pm_ddl_add(NIL, psprintf("VACUUM (FREEZE, ANALYZE) %s", pm_full_name(table)));
 	}
 	return NIL;
 }
