@@ -24,7 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/* a table that was in use, or a set that waits for creation, is tried again after */
+/* a table in use, or a parent that waits for creation: again after so long, or an interval */
 #define RETRY_SECONDS 60
 
 /* the task at top level, in the memory context of its run */
@@ -242,7 +242,7 @@ static void
 make_wait(PmWorkerRun *run, PlanStep *step, char *why)
 {
 	TimestampTz retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													RETRY_SECONDS * INT64CONST(1000));
+													Min(RETRY_SECONDS, pm_interval) * INT64CONST(1000));
 
 	if (step->blocked)
 		return;
@@ -253,15 +253,14 @@ make_wait(PmWorkerRun *run, PlanStep *step, char *why)
 		run->next = retry;
 }
 
-/* are there partitions to be made? */
+/* Are there partitions to be made, and can they be? */
 static bool
 wants_creation(const PmLook *look, TimestampTz now)
 {
 	PmOrder		order = {.now = now, .create = true};
-	PlanPoint	point;
+	PmTemplate *tmpl;
 
-	pm_find_point(look, &order, &point);
-	return pm_plan(look->set, look->partitions, &point)->steps != NIL;
+	return pm_first_step(pm_maintenance_decide(look, &order, &tmpl)) != NULL;
 }
 
 /*

@@ -62,6 +62,38 @@ ok( $node->poll_query_until('a',
 		  . " FROM worker_status() WHERE datname = 'a'"),
 	'a lane without anything to do is not due');
 
+# an ANALYZE of the parent waits for partitions that are to be made, and comes
+# soon after them; one that cannot be made is not waited for
+my $analyzed = q{SELECT count(*) FROM part_upkeep WHERE partition = 'ev'::regclass AND task = 'analyze'};
+make_extension($node, 'e');
+make_set($node, 'e', 'ev');
+$node->safe_psql('e', <<'SQL');
+INSERT INTO ev SELECT now(), n FROM generate_series(1, 10) n;
+DO $$
+BEGIN
+	EXECUTE format('ANALYZE %s', (SELECT tableoid::regclass FROM ev LIMIT 1));
+END $$;
+SQL
+my @step = map { close_gate($node, 'e', $_) } qw(step-before upkeep-between-steps);
+want_more($node, 'e', 'ev');
+wait_worker($node, 'e', 'advisory');
+wait_upkeep('e');
+is($node->safe_psql('e', $analyzed), '0', 'the parent is not analyzed while a partition is to be made');
+$_->quit foreach @step;
+ok(poll_until(sub { $node->safe_psql('e', $analyzed) eq '1' }, 20), 'but soon after it');
+$node->safe_psql('e', <<'SQL');
+DO $$
+BEGIN
+	EXECUTE format('CREATE TABLE %I ()',
+		(SELECT partition_table FROM show_partition_name('ev', (now() + interval '3 days')::text)));
+END $$;
+DELETE FROM part_upkeep;
+SQL
+want_more($node, 'e', 'ev');
+ok($node->poll_query_until('e', q{SELECT last_sqlstate = '42P07' FROM part_state}), 'a partition cannot be made');
+ok(poll_until(sub { $node->safe_psql('e', $analyzed) eq '1' }, 20), 'the parent is analyzed nevertheless');
+$node->safe_psql('postgres', 'DROP DATABASE e');
+
 # upkeep of one set is at work, and creation goes on beside it
 my %gate = map { $_ => close_gate($node, $_, 'upkeep-between-steps') } @databases;
 want_upkeep('a');
