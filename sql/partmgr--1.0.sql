@@ -401,9 +401,9 @@ CREATE TRIGGER part_config_check BEFORE INSERT OR UPDATE ON part_config
 -- a changed row takes effect at once
 CREATE FUNCTION part_config_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'partmgr_config_changed' LANGUAGE C;
-COMMENT ON FUNCTION part_config_changed() IS 'trigger on part_config: makes the set due and wakes the worker';
+COMMENT ON FUNCTION part_config_changed() IS 'trigger on part_config: tells all sessions, makes a changed set due and wakes the worker';
 REVOKE ALL ON FUNCTION part_config_changed() FROM PUBLIC;
-CREATE TRIGGER part_config_changed AFTER UPDATE ON part_config
+CREATE TRIGGER part_config_changed AFTER INSERT OR UPDATE ON part_config
 	FOR EACH ROW EXECUTE FUNCTION part_config_changed();
 
 -- A dropped parent takes its rows along.  In plpgsql: a function in C would
@@ -411,9 +411,12 @@ CREATE TRIGGER part_config_changed AFTER UPDATE ON part_config
 CREATE FUNCTION part_config_forget() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS $$
+DECLARE
+	-- once: the server makes the list anew for each query
+	gone oid[] := (SELECT array_agg(objid) FROM pg_event_trigger_dropped_objects()
+		WHERE object_type IN ('table', 'foreign table'));
 BEGIN
-	DELETE FROM @extschema@.part_config WHERE parent_table IN
-		(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table');
+	DELETE FROM @extschema@.part_config WHERE parent_table = ANY (gone);
 	IF FOUND THEN
 		DELETE FROM @extschema@.part_state s WHERE NOT EXISTS
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = s.parent_table);
@@ -427,12 +430,10 @@ BEGIN
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = j.parent_table);
 	END IF;
 	IF EXISTS (SELECT FROM @extschema@.part_upkeep) THEN
-		DELETE FROM @extschema@.part_upkeep WHERE partition IN
-			(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type = 'table');
+		DELETE FROM @extschema@.part_upkeep WHERE partition = ANY (gone);
 	END IF;
 	IF EXISTS (SELECT FROM @extschema@.part_detached) THEN
-		DELETE FROM @extschema@.part_detached WHERE partition IN
-			(SELECT objid FROM pg_event_trigger_dropped_objects() WHERE object_type IN ('table', 'foreign table'));
+		DELETE FROM @extschema@.part_detached WHERE partition = ANY (gone);
 	END IF;
 END
 $$;

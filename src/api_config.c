@@ -496,8 +496,9 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 }
 
 /*
- * partmgr_config_changed is the row trigger after UPDATE: the set is due, and
- * the worker wakes at commit.
+ * partmgr_config_changed is the row trigger after INSERT and UPDATE: all
+ * sessions hear of it; after UPDATE the set is due, and the worker wakes at
+ * commit.
  */
 Datum
 partmgr_config_changed(PG_FUNCTION_ARGS)
@@ -507,6 +508,9 @@ partmgr_config_changed(PG_FUNCTION_ARGS)
 
 	row.desc = RelationGetDescr(data->tg_relation);
 	row.tuple = data->tg_trigtuple;
+	pm_config_changed(row_parent(&row));
+	if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		return PointerGetDatum(NULL);
 	pm_config_make_due(row_parent(&row), GetCurrentTransactionStartTimestamp());
 	pm_worker_wake();
 	return PointerGetDatum(NULL);

@@ -3,7 +3,7 @@
  * config.c
  *		part_config rows, and what they mean.
  *
- * The only files that name our tables are this one and state.c.  Users change
+ * Which files name our tables is said in src/README.md.  Users change
  * part_config with plain UPDATE, so every value read here is user input: the
  * trigger on the table refuses what makes no sense, but a time zone can vanish
  * with an upgrade, so reading checks again and marks the one set that cannot be
@@ -28,8 +28,10 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "config.h"
@@ -160,6 +162,18 @@ pm_config_begin(PmSpi *spi, PmExtension *ext)
 {
 	pm_extension_require(ext);
 	pm_spi_begin(spi, ext->owner);
+}
+
+/*
+ * pm_config_changed has every session hear of a change to what we keep of a set,
+ * as of one to the table, when this transaction has committed: who has looked at
+ * the set looks again.  No-op if the table is gone.
+ */
+void
+pm_config_changed(Oid parent)
+{
+	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(parent)))
+		CacheInvalidateRelcacheByRelid(parent);
 }
 
 /* pm_config_oids makes an oid[] of a list. */
@@ -318,6 +332,7 @@ pm_config_delete(Oid parent, bool replace)
 	rows = pm_spi_write(pm_config_sql(&ext, "DELETE FROM %c WHERE parent_table = $1::regclass"),
 						1, types, values, NULL);
 	pm_spi_end(&spi);
+	pm_config_changed(parent);
 	return rows > 0;
 }
 

@@ -30,7 +30,7 @@
 #include "compat.h"
 
 /* partitions that one DROP TABLE names */
-#define DROP_BATCH 50
+#define DROP_BATCH 20
 
 /* pm_ddl_add appends a statement to a list of PmStatement. */
 List *

@@ -149,6 +149,7 @@ extern bool pm_config_exists(Oid parent);
 extern void pm_config_insert(const PartSet *set, const char *const *columns,
 							 const char *const *values, int ncolumns);
 extern bool pm_config_delete(Oid parent, bool replace);
+extern void pm_config_changed(Oid parent);
 extern void pm_config_forget_dangling(void);
 extern int	pm_config_arm(List *parents, TimestampTz now);
 extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,

@@ -27,8 +27,6 @@
 /* creations below this number fit into any lock table */
 #define FEW_CREATIONS 50
 
-/* what is asked for by name has a limit, too: memory, and planning queries */
-#define MAX_UNCAPPED 100000
 
 /* pm_step_name is how a step is called in part_log and in plans. */
 const char *

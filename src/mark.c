@@ -365,6 +365,7 @@ pm_hold_add(Oid parent, const char *lower, const char *upper,
 				 5, types, values, nulls);
 	id = DatumGetInt64(pm_spi_value(0, 1, &isnull));
 	pm_spi_end(&spi);
+	pm_config_changed(parent);
 	return id;
 }
 

@@ -39,17 +39,19 @@ fork_size(Oid relation, const char *fork)
 
 /*
  * What one relation takes.  Files that cannot be there are not asked for: an
- * index has no visibility map, and one of a single block no free space either.
+ * index has no visibility map, and one of a single block no free space either,
+ * nor has a heap that was never written either of them.  (VACUUM may leave a
+ * block or two of them with a heap that it has emptied: not counted.)
  */
 static int64
 relation_bytes(Oid relation, bool is_index)
 {
 	int64		result = fork_size(relation, "main");
 
-	if (!is_index)
-		result += fork_size(relation, "fsm") + fork_size(relation, "vm");
-	else if (result > BLCKSZ)
+	if (result > (is_index ? BLCKSZ : 0))
 		result += fork_size(relation, "fsm");
+	if (!is_index && result > 0)
+		result += fork_size(relation, "vm");
 	if (get_rel_persistence(relation) == RELPERSISTENCE_UNLOGGED)
 		result += fork_size(relation, "init");
 	return result;
@@ -57,7 +59,7 @@ relation_bytes(Oid relation, bool is_index)
 
 /*
  * pm_size_bytes is the size of a table with its indexes and TOAST; 0 if gone.
- * The same as pg_total_relation_size, with half its system calls.
+ * As pg_total_relation_size, with less than half its system calls.
  */
 int64
 pm_size_bytes(Oid relation)
