@@ -67,6 +67,9 @@ CREATE TABLE part_config (
 		CONSTRAINT part_config_cold_storage_check CHECK (cold_storage <> ''),
 	cold_cluster text
 		CONSTRAINT part_config_cold_cluster_check CHECK (cold_cluster <> ''),
+	on_demand boolean NOT NULL DEFAULT false,
+	on_demand_window int NOT NULL DEFAULT 100
+		CONSTRAINT part_config_on_demand_window_check CHECK (on_demand_window BETWEEN 1 AND 100000),
 	-- what is written here is read for all sets together, and told in messages
 	CONSTRAINT part_config_length_check
 		CHECK (octet_length(concat(partition_interval, retention, retention_schema, time_zone, name_format, grid_origin,
@@ -113,6 +116,8 @@ COMMENT ON COLUMN part_config.cold_reindex IS 'true: the indexes of cold partiti
 COMMENT ON COLUMN part_config.cold_tablespace IS 'cold partitions and their indexes are moved to this tablespace';
 COMMENT ON COLUMN part_config.cold_storage IS 'storage parameters that cold partitions get, for example fillfactor=100, autovacuum_enabled=false';
 COMMENT ON COLUMN part_config.cold_cluster IS 'cold partitions are rewritten in the order of this index of the parent';
+COMMENT ON COLUMN part_config.on_demand IS 'true: a row that no partition takes has one made, where the library is preloaded';
+COMMENT ON COLUMN part_config.on_demand_window IS 'so many intervals from now, or from the highest id, such a row may be away';
 
 -- Lets people write WHERE parent_table = 'public.events', as scripts written for
 -- pg_partman do; PostgreSQL itself would read that literal as an OID.  In
@@ -123,6 +128,17 @@ CREATE FUNCTION regclass_eq_text(regclass, text) RETURNS boolean
 COMMENT ON FUNCTION regclass_eq_text(regclass, text) IS 'is this the table of that name?';
 CREATE OPERATOR pg_catalog.= (FUNCTION = regclass_eq_text, LEFTARG = regclass, RIGHTARG = text);
 COMMENT ON OPERATOR pg_catalog.= (regclass, text) IS 'is this the table of that name?';
+
+-- What COPY into a set with on_demand asks for each row: does a partition take
+-- it?  If not, it is kept for the end.  In pg_catalog, since whoever may COPY
+-- need not have a right on our schema.  Not immutable in truth, but so marked:
+-- COPY gives up inserting many rows at once beside a volatile function.
+CREATE FUNCTION pg_catalog.partmgr_copy_covers("any") RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_copy_covers' LANGUAGE C IMMUTABLE;
+COMMENT ON FUNCTION pg_catalog.partmgr_copy_covers("any") IS 'used by COPY into sets with on_demand; not to be called';
+CREATE FUNCTION pg_catalog.partmgr_copy_divert(record) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_copy_divert' LANGUAGE C IMMUTABLE;
+COMMENT ON FUNCTION pg_catalog.partmgr_copy_divert(record) IS 'used by COPY into sets with on_demand; not to be called';
 
 -- our bookkeeping; no row: the set came out of a dump and waits for resume_maintenance()
 CREATE TABLE part_state (
@@ -195,7 +211,7 @@ COMMENT ON TABLE part_log IS 'what maintenance did, failed to do or postponed; k
 COMMENT ON COLUMN part_log.id IS 'order of the entries';
 COMMENT ON COLUMN part_log.logged_at IS 'when';
 COMMENT ON COLUMN part_log.parent_table IS 'the set';
-COMMENT ON COLUMN part_log.action IS 'create, detach, finalize, settle, archive, drop, reattach, drop_default, held, failed, blocked, postponed, or a kind of upkeep';
+COMMENT ON COLUMN part_log.action IS 'create, on_demand, detach, finalize, settle, archive, drop, reattach, drop_default, held, failed, blocked, postponed, or a kind of upkeep';
 COMMENT ON COLUMN part_log.partition_name IS 'the partition, with its schema';
 COMMENT ON COLUMN part_log.range IS 'its bounds';
 COMMENT ON COLUMN part_log.row_estimate IS 'estimated rows of a retired partition, or rows moved out of the default';
@@ -378,7 +394,7 @@ GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
 	grid_origin, retention_partitions, retention_size, retention_keep_newest,
 	retention_grace, detach_before_drop, archive_function, abort_after_wait,
 	maintenance_window, analyze_parent, cold_after, cold_vacuum, cold_reindex,
-	cold_tablespace, cold_storage, cold_cluster) ON part_config TO PUBLIC;
+	cold_tablespace, cold_storage, cold_cluster, on_demand, on_demand_window) ON part_config TO PUBLIC;
 
 -- state and log are not dumped: a restored set is recognized by its absence
 SELECT pg_catalog.pg_extension_config_dump('part_config',
@@ -468,11 +484,12 @@ CREATE FUNCTION create_parent(
 	p_time_zone text DEFAULT NULL,
 	p_name_format text DEFAULT NULL,
 	p_retention_keep_table boolean DEFAULT true,
-	p_inherit_privileges boolean DEFAULT false
+	p_inherit_privileges boolean DEFAULT false,
+	p_on_demand boolean DEFAULT false
 )
 	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'partmgr_create_parent' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION create_parent(text, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
+COMMENT ON FUNCTION create_parent(text, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
 CREATE FUNCTION create_parent(
 	p_parent_table regclass,
 	p_control text,
@@ -495,11 +512,12 @@ CREATE FUNCTION create_parent(
 	p_time_zone text DEFAULT NULL,
 	p_name_format text DEFAULT NULL,
 	p_retention_keep_table boolean DEFAULT true,
-	p_inherit_privileges boolean DEFAULT false
+	p_inherit_privileges boolean DEFAULT false,
+	p_on_demand boolean DEFAULT false
 )
 	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'partmgr_create_parent' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION create_parent(regclass, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
+COMMENT ON FUNCTION create_parent(regclass, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
 
 CREATE FUNCTION config_cleanup(p_parent_table text)
 	RETURNS void

@@ -121,6 +121,7 @@ partmgr_create_parent(PG_FUNCTION_ARGS)
 	order.name_format = pm_arg_text(fcinfo, 19);
 	order.keep_table = required_bool(fcinfo, 20, "p_retention_keep_table");
 	order.inherit_privileges = required_bool(fcinfo, 21, "p_inherit_privileges");
+	order.on_demand = required_bool(fcinfo, 22, "p_on_demand");
 
 	call.order = &order;
 	pm_lockwait_run(order.parent, call_create_parent, &call);
@@ -213,6 +214,16 @@ column_number(TupleDesc desc, const char *column)
 	}
 	elog(ERROR, "there is no column \"%s\"", column);
 	return InvalidAttrNumber;	/* keep the compiler quiet */
+}
+
+static bool
+row_bool(const ConfigRow *row, const char *column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row->tuple, column_number(row->desc, column),
+									 row->desc, &isnull);
+
+	return !isnull && DatumGetBool(value);
 }
 
 /* row_text returns a column of type text; NULL if it is null. */
@@ -492,6 +503,8 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 		check_retention_schema(set, schema);
 	if (is_update)
 		check_cold(set, &old_row, &row);
+	if (is_update && row_bool(&row, "on_demand") && !row_bool(&old_row, "on_demand"))
+		pm_create_check_on_demand(set, false);
 	return PointerGetDatum(row.tuple);
 }
 

@@ -19,6 +19,7 @@
 
 #include "catalog/pg_database.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "storage/ipc.h"
 #include "utils/acl.h"
 #include "utils/wait_event.h"
@@ -124,6 +125,54 @@ typedef void (*shmem_request_hook_type) (void);
 #define PM_LAST_AUTOANALYZE(stats) ((stats)->autovac_analyze_timestamp)
 #define PM_LAST_VACUUM(stats) ((stats)->vacuum_timestamp)
 #define PM_LAST_AUTOVACUUM(stats) ((stats)->autovac_vacuum_timestamp)
+#endif
+
+/* The number of this process among all: 17 gave it a variable of its own. */
+#if PG_VERSION_NUM >= 170000
+#define pm_my_procno MyProcNumber
+#else
+#define pm_my_procno (MyProc->pgprocno)
+#endif
+
+/* Running a query: 18 dropped an argument. */
+#if PG_VERSION_NUM >= 180000
+#define PM_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define PM_RUN_ARGUMENTS query, direction, count
+#define pm_executor_run(query) ExecutorRun(query, ForwardScanDirection, 0)
+#else
+#define PM_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count, bool once
+#define PM_RUN_ARGUMENTS query, direction, count, once
+#define pm_executor_run(query) ExecutorRun(query, ForwardScanDirection, 0, true)
+#endif
+
+/* Planning: 19 has an argument for EXPLAIN. */
+#if PG_VERSION_NUM >= 190000
+#define pm_plan_statement(query, text) pg_plan_query(query, text, 0, NULL, NULL)
+#else
+#define pm_plan_statement(query, text) pg_plan_query(query, text, 0, NULL)
+#endif
+
+/* Rights that a query asks for: 16 moved them out of its range table. */
+#if PG_VERSION_NUM >= 160000
+#define pm_rights_of(plan) ((plan)->permInfos)
+typedef RTEPermissionInfo PmRights;
+#else
+#define pm_rights_of(plan) ((plan)->rtable)
+typedef RangeTblEntry PmRights;
+#endif
+
+/* The columns that an UPDATE sets: 18 keeps those of the tables that are left. */
+#if PG_VERSION_NUM >= 180000
+#define pm_update_columns(state) ((state)->mt_updateColnosLists)
+#else
+#define pm_update_columns(state) (castNode(ModifyTable, (state)->ps.plan)->updateColnosLists)
+#endif
+
+/* What MERGE does with rows that the target does not have: 17 sorts by kind. */
+#if PG_VERSION_NUM >= 170000
+#define pm_merge_not_matched(rri) ((rri)->ri_MergeActions[MERGE_WHEN_NOT_MATCHED_BY_TARGET])
+#else
+#define pm_merge_not_matched(rri) ((rri)->ri_notMatchedMergeAction)
 #endif
 
 /* Databases whose DROP was cut short: known since 15.4 and 14.9. */

@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -167,13 +168,21 @@ pm_config_begin(PmSpi *spi, PmExtension *ext)
 /*
  * pm_config_changed has every session hear of a change to what we keep of a set,
  * as of one to the table, when this transaction has committed: who has looked at
- * the set looks again.  No-op if the table is gone.
+ * the set, or at which sets there are, looks again.
  */
 void
 pm_config_changed(Oid parent)
 {
+	PmExtension ext;
+	Oid			config;
+
 	if (SearchSysCacheExists1(RELOID, ObjectIdGetDatum(parent)))
 		CacheInvalidateRelcacheByRelid(parent);
+	if (!pm_extension_find(&ext))
+		return;
+	config = get_relname_relid(table_of('c'), get_namespace_oid(ext.schema, false));
+	if (OidIsValid(config))
+		CacheInvalidateRelcacheByRelid(config);
 }
 
 /* pm_config_oids makes an oid[] of a list. */
@@ -265,6 +274,7 @@ column_type(const char *column)
 		return "int";
 	if (strcmp(column, "retention_keep_table") == 0 ||
 		strcmp(column, "jobmon") == 0 ||
+		strcmp(column, "on_demand") == 0 ||
 		strcmp(column, "inherit_privileges") == 0)
 		return "boolean";
 	return "text";

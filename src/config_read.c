@@ -23,6 +23,7 @@
 #include "catalog/pg_type.h"
 #include "config.h"
 #include "internal.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -65,6 +66,8 @@ typedef enum ConfigColumn
 	CFG_COLD_TABLESPACE,
 	CFG_COLD_STORAGE,
 	CFG_COLD_CLUSTER,
+	CFG_ON_DEMAND,
+	CFG_ON_DEMAND_WINDOW,
 	CFG_COLUMNS
 } ConfigColumn;
 
@@ -97,7 +100,9 @@ static const char *const column_names[] = {
 	[CFG_COLD_REINDEX] = "cold_reindex",
 	[CFG_COLD_TABLESPACE] = "cold_tablespace",
 	[CFG_COLD_STORAGE] = "cold_storage",
-	[CFG_COLD_CLUSTER] = "cold_cluster"
+	[CFG_COLD_CLUSTER] = "cold_cluster",
+	[CFG_ON_DEMAND] = "on_demand",
+	[CFG_ON_DEMAND_WINDOW] = "on_demand_window"
 };
 
 StaticAssertDecl(lengthof(column_names) == CFG_COLUMNS,
@@ -225,6 +230,8 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	set->cold_tablespace = text_of(row, CFG_COLD_TABLESPACE);
 	set->cold_storage = text_of(row, CFG_COLD_STORAGE);
 	set->cold_cluster = text_of(row, CFG_COLD_CLUSTER);
+	set->on_demand = bool_of(row, CFG_ON_DEMAND);
+	set->on_demand_window = int_of(row, CFG_ON_DEMAND_WINDOW);
 	text.interval = text_of(row, CFG_INTERVAL);
 	text.retention = text_of(row, CFG_RETENTION);
 	text.time_zone = text_of(row, CFG_TIME_ZONE);
@@ -250,7 +257,7 @@ typedef struct TableRow
 
 /*
  * fetch_row returns the first row of one of our tables with the given value in
- * a column, as it is committed now; index is that column's, or its primary key's.
+ * a column, as it is committed now or was written by a command before; index is that column's, or its primary key's.
  */
 static TableRow
 fetch_row(Oid namespace, const char *table, const char *index, int column,
@@ -263,7 +270,6 @@ fetch_row(Oid namespace, const char *table, const char *index, int column,
 	Snapshot	snapshot;
 	Oid			indexid;
 
-	CommandCounterIncrement();
 	rel = table_open(get_relname_relid(table, namespace), AccessShareLock);
 	indexid = index ? get_relname_relid(index, namespace) : pm_primary_key_index(rel);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -450,6 +456,7 @@ pm_config_read(List *parents)
 		return NIL;
 	if (list_length(parents) > 1)
 		return read_many(parents);
+	CommandCounterIncrement();
 	pm_extension_require(&ext);
 	set = read_one(&ext, linitial_oid(parents));
 	return set ? list_make1(set) : NIL;
@@ -480,6 +487,102 @@ pm_config_exists(Oid parent)
 {
 	PmExtension ext;
 
+	CommandCounterIncrement();
 	pm_extension_require(&ext);
 	return fetch_row(get_namespace_oid(ext.schema, false), "part_config", NULL, 1, parent).tuple != NULL;
+}
+
+/* ---------- for statements of others ---------- */
+
+static const char *const set_tables[] = {"part_config", "part_state", "part_detached", "part_hold"};
+
+/*
+ * try_lock_tables locks the first n of the tables that a set is read from, if
+ * that can be had at once, and returns the first one's OID; InvalidOid if not.
+ */
+static Oid
+try_lock_tables(const PmExtension *ext, int n)
+{
+	Oid			namespace = get_namespace_oid(ext->schema, false);
+	Oid			oids[lengthof(set_tables)];
+
+	for (int i = 0; i < n; i++)
+	{
+		oids[i] = get_relname_relid(set_tables[i], namespace);
+		if (OidIsValid(oids[i]) && ConditionalLockRelationOid(oids[i], AccessShareLock))
+			continue;
+		while (i-- > 0)
+			UnlockRelationOid(oids[i], AccessShareLock);
+		return InvalidOid;
+	}
+	return oids[0];
+}
+
+static void
+unlock_tables(const PmExtension *ext, int n)
+{
+	Oid			namespace = get_namespace_oid(ext->schema, false);
+
+	for (int i = 0; i < n; i++)
+		UnlockRelationOid(get_relname_relid(set_tables[i], namespace), AccessShareLock);
+}
+
+/*
+ * pm_config_read_nowait reads one set, NULL if the table is not managed, or not
+ * by a configuration that can be understood.  It waits for nobody, and *busy
+ * tells that one of our tables is locked.
+ */
+PartSet *
+pm_config_read_nowait(Oid parent, bool *busy)
+{
+	PmExtension ext;
+	PartSet    *set;
+
+	*busy = false;
+	if (!pm_extension_find(&ext) || ext.needs_update)
+		return NULL;
+	*busy = !OidIsValid(try_lock_tables(&ext, lengthof(set_tables)));
+	if (*busy)
+		return NULL;
+	set = read_one(&ext, parent);
+	unlock_tables(&ext, lengthof(set_tables));
+	return set && set->problem ? NULL : set;
+}
+
+/*
+ * pm_config_on_demand_nowait returns the OIDs of all sets with on_demand, and in
+ * *config that of part_config: InvalidOid if it is not there, or locked.
+ */
+List *
+pm_config_on_demand_nowait(Oid *config)
+{
+	PmExtension ext;
+	List	   *result = NIL;
+	Relation	rel;
+	SysScanDesc scan;
+	Snapshot	snapshot;
+	HeapTuple	tuple;
+	int			place;
+
+	*config = InvalidOid;
+	if (!pm_extension_find(&ext) || ext.needs_update)
+		return NIL;
+	*config = try_lock_tables(&ext, 1);
+	if (!OidIsValid(*config))
+		return NIL;
+	rel = table_open(*config, NoLock);
+	place = find_column(RelationGetDescr(rel), column_names[CFG_ON_DEMAND]) + 1;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	scan = systable_beginscan(rel, InvalidOid, false, snapshot, 0, NULL);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		bool		isnull;
+
+		if (DatumGetBool(heap_getattr(tuple, place, RelationGetDescr(rel), &isnull)))
+			result = lappend_oid(result, DatumGetObjectId(heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull)));
+	}
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, AccessShareLock);
+	return result;
 }

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "create_parent.h"
@@ -262,6 +263,31 @@ pm_create_check_set(PartSet *set, const PmConfigText *text)
 						set->name, problem)));
 }
 
+/*
+ * pm_create_check_on_demand refuses partitions on demand where there is a default
+ * partition, which takes every row, and tells where they will not work yet.
+ */
+void
+pm_create_check_on_demand(const PartSet *set, bool wants_default)
+{
+	if (OidIsValid(get_default_partition_oid(set->parent)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has a default partition, which leaves nothing to be made on demand",
+						set->name),
+				 errhint("Remove it first, with drop_default().")));
+	if (wants_default)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("p_on_demand leaves no room for a default partition"),
+				 errhint("Pass p_default_table => false.")));
+	if (!pm_demand_is_loaded())
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partitions are made on demand only in sessions that have loaded the library"),
+				 errhint("Add partmgr to shared_preload_libraries or session_preload_libraries.")));
+}
+
 /* ---------- from order to configuration ---------- */
 
 /* begin_set makes a set of what the catalogs say, and checks it for the order. */
@@ -343,7 +369,8 @@ write_config(const PartSet *set, const CreateOrder *order,
 		{"inherit_privileges", order->inherit_privileges ? "true" : "false"},
 		{"time_zone", text->time_zone},
 		{"name_format", text->name_format},
-		{"grid_origin", text->origin}
+		{"grid_origin", text->origin},
+		{"on_demand", order->on_demand ? "true" : "false"}
 	};
 	const char *columns[lengthof(row)];
 	const char *values[lengthof(row)];
@@ -469,6 +496,8 @@ pm_create_parent(const CreateOrder *order)
 		text.time_zone = order->time_zone;	/* refused by the next line */
 	pm_create_check_set(set, &text);
 	check_unmanaged(set);
+	if (order->on_demand)
+		pm_create_check_on_demand(set, order->default_table);
 	warn_rights(look);
 
 	/*

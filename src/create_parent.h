@@ -38,6 +38,7 @@ typedef struct CreateOrder
 	const char *name_format;
 	bool		keep_table;
 	bool		inherit_privileges;
+	bool		on_demand;
 } CreateOrder;
 
 /* where a set's bounds lie, and from where partitions are wanted */
@@ -52,6 +53,7 @@ typedef struct SetShape
 /* ---------- create_parent.c ---------- */
 extern bool pm_create_parent(const CreateOrder *order);
 extern void pm_create_check_set(PartSet *set, const PmConfigText *text);
+extern void pm_create_check_on_demand(const PartSet *set, bool wants_default);
 
 /* ---------- adopt.c ---------- */
 extern void pm_adopt_shape(const PmLook *look, const CreateOrder *order,

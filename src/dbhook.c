@@ -51,6 +51,7 @@
 /* what the current transaction has to do at its end */
 static bool wake_at_commit = false; /* maintenance has something to do */
 static bool look_at_commit = false; /* databases have changed */
+static Oid	urge_at_commit = InvalidOid;	/* this set may soon lack partitions */
 static List *blocked = NIL;		/* OIDs of databases, in TopMemoryContext */
 static bool is_registered = false;
 
@@ -84,6 +85,8 @@ at_end_of_transaction(XactEvent event, void *arg)
 				pm_slot_wake(MyDatabaseId);
 			if (look_at_commit)
 				pm_slot_look_again();
+			if (OidIsValid(urge_at_commit))
+				pm_slot_urge(MyDatabaseId, urge_at_commit);
 			break;
 		case XACT_EVENT_PREPARE:
 			if (wake_at_commit)
@@ -96,6 +99,7 @@ at_end_of_transaction(XactEvent event, void *arg)
 	}
 	wake_at_commit = false;
 	look_at_commit = false;
+	urge_at_commit = InvalidOid;
 	unblock_all();
 }
 
@@ -120,6 +124,23 @@ pm_worker_wake(void)
 {
 	register_callbacks();
 	wake_at_commit = true;
+}
+
+/*
+ * pm_worker_urge has the worker look at a set when the current transaction has
+ * committed, due or not.  Seldom enough for a call per row.
+ */
+void
+pm_worker_urge(Oid parent)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentStatementStartTimestamp();
+
+	if (now >= last && now < last + USECS_PER_SEC)
+		return;
+	last = now;
+	register_callbacks();
+	urge_at_commit = parent;
 }
 
 /* May the current user create databases?  As core asks it. */

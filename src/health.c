@@ -513,6 +513,7 @@ diagnose(PmHealth *health, const Examination *exam)
 	note_overdue(health, exam);
 	note_blocked(health, exam->plan);
 	note_findings(health, exam->plan, STATUS_BLOCKED);
+	pm_health_on_demand(health, exam->look, exam->now);
 	note_findings(health, exam->plan, STATUS_GAPS);
 	health->gaps = exam->plan->gaps;
 	note_minor(health, exam);

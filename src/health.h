@@ -67,6 +67,8 @@ extern void pm_health_failure(PmHealth *health, const char *what,
 							  const char *sqlstate, const char *message);
 extern void pm_health_failures(PmHealth *health, const PartPlan *plan);
 extern void pm_health_postponed(PmHealth *health, TimestampTz now);
+extern void pm_health_on_demand(PmHealth *health, const PmLook *look,
+								TimestampTz now);
 extern void pm_health_notes(PmHealth *health, const PmLook *look,
 							const PartPlan *plan);
 

@@ -22,6 +22,9 @@
 /* notes of one kind that are spelled out; of the others, the number */
 #define MAX_NOTES 10
 
+/* partitions that were made on demand are told of for so long */
+#define ON_DEMAND_DAYS 7
+
 
 /* ---------- problems ---------- */
 
@@ -104,6 +107,31 @@ pm_health_postponed(PmHealth *health, TimestampTz now)
 		pm_health_note(health, STATUS_POSTPONED,
 					   psprintf("maintenance has been postponed since %s because of locks: see pg_locks",
 								timestamptz_to_str(state->busy_since)));
+}
+
+/*
+ * pm_health_on_demand tells what keeps partitions from being made on demand, and
+ * that some had to be: what is kept ahead was too little for them.
+ */
+void
+pm_health_on_demand(PmHealth *health, const PmLook *look, TimestampTz now)
+{
+	int			count;
+
+	if (!look->set->on_demand)
+		return;
+	if (look->dflt)
+		pm_health_note(health, STATUS_BLOCKED,
+					   psprintf("default partition %s leaves nothing to be made on demand: remove it with %s, or set on_demand to false in part_config",
+								pm_full_name(look->dflt), pm_health_call(health, "drop_default")));
+	if (!pm_demand_is_loaded())
+		pm_health_note(health, STATUS_BLOCKED,
+					   pstrdup("partitions are made on demand only in sessions that have loaded the library: add partmgr to shared_preload_libraries or session_preload_libraries"));
+	count = pm_log_count(look->set->parent, PM_ON_DEMAND, now - ON_DEMAND_DAYS * USECS_PER_DAY);
+	if (count > 0)
+		health->notes = lappend(health->notes,
+								psprintf("%d partition%s had to be made on demand in the last %d days, for rows that came before maintenance: raise premake in part_config",
+										 count, count == 1 ? "" : "s", ON_DEMAND_DAYS));
 }
 
 

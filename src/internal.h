@@ -32,6 +32,8 @@ extern int	pm_max_workers;
 extern int	pm_lock_timeout;	/* ms */
 extern int	pm_step_timeout;	/* ms; 0: none */
 extern int	pm_max_create;		/* partitions a run may make */
+extern int	pm_on_demand_timeout;	/* ms */
+extern int	pm_on_demand_max;	/* partitions a statement may have made */
 extern int	pm_move_rows;		/* rows a creation may move out of the default */
 extern int	pm_log_days;
 extern int	pm_detach_timeout;	/* ms */
@@ -149,6 +151,8 @@ extern bool pm_config_exists(Oid parent);
 extern void pm_config_insert(const PartSet *set, const char *const *columns,
 							 const char *const *values, int ncolumns);
 extern bool pm_config_delete(Oid parent, bool replace);
+extern PartSet *pm_config_read_nowait(Oid parent, bool *busy);
+extern List *pm_config_on_demand_nowait(Oid *config);
 extern void pm_config_changed(Oid parent);
 extern void pm_config_forget_dangling(void);
 extern int	pm_config_arm(List *parents, TimestampTz now);
@@ -169,6 +173,7 @@ extern void pm_config_state(Oid parent, PmState *state);
 extern void pm_log_write(List *entries);
 extern bool pm_log_repeats(const PmLogEntry *entry);
 extern void pm_log_trim(TimestampTz now);
+extern int	pm_log_count(Oid parent, const char *action, TimestampTz since);
 extern bool pm_interval_parse(const PartKey *key, const char *text,
 							  PartInterval *interval, char **problem);
 extern char *pm_position_text(const PartKey *key, int64 pos);
@@ -396,8 +401,14 @@ extern int	pm_run_pause(PmWorkerRun *run);
 extern void pm_run_succeeded(PmWorkerRun *run);
 extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);
 
+/* ---------- ondemand*.c ---------- */
+#define PM_ON_DEMAND "on_demand"	/* in part_log: a partition was made so */
+extern void pm_demand_install(void);
+extern bool pm_demand_is_loaded(void);
+
 /* ---------- worker ---------- */
 extern void pm_worker_register(void);
 extern void pm_worker_wake(void);
+extern void pm_worker_urge(Oid parent);
 
 #endif							/* PARTMGR_INTERNAL_H */

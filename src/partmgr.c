@@ -31,6 +31,8 @@ int			pm_lock_timeout = 100;
 int			pm_step_timeout = 600000;
 int			pm_max_create = 1000;
 int			pm_move_rows = 10000;
+int			pm_on_demand_timeout = 2000;
+int			pm_on_demand_max = 100;
 int			pm_log_days = 90;
 int			pm_detach_timeout = 600000;
 int			pm_drop_pause = 1000;
@@ -121,6 +123,24 @@ define_run_settings(void)
 							PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
+/* settings of statements that need a partition */
+static void
+define_demand_settings(void)
+{
+	DefineCustomIntVariable("partmgr.on_demand_timeout",
+							"Sets how long a statement waits for a partition that is made on demand.",
+							"After that its row has no partition, as without partmgr.",
+							&pm_on_demand_timeout,
+							2000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("partmgr.on_demand_max",
+							"Sets how many partitions one statement may have made on demand.",
+							NULL,
+							&pm_on_demand_max,
+							100, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+}
+
 /*
  * refuse_second_copy raises an error if another copy of the library, from
  * another file, is loaded already: each would have its own settings.
@@ -144,8 +164,10 @@ _PG_init(void)
 	refuse_second_copy();
 	define_worker_settings();
 	define_run_settings();
+	define_demand_settings();
 	pm_failpoint_define();
 	MarkGUCPrefixReserved("partmgr");
+	pm_demand_install();
 	if (process_shared_preload_libraries_in_progress)
 	{
 		pm_worker_register();

@@ -235,6 +235,8 @@ typedef struct PartSet
 	char	   *cold_tablespace;	/* the last three as the user wrote them, or NULL */
 	char	   *cold_storage;
 	char	   *cold_cluster;
+	bool		on_demand;
+	int			on_demand_window;	/* in intervals */
 	List	   *cares;			/* of PmCare; only where upkeep is planned */
 	PmDone		analyzed;		/* the same */
 	char	   *retention_schema;

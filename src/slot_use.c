@@ -22,6 +22,9 @@
 #include "compat.h"
 #include "slot.h"
 
+/* between two sets that are not due and looked at nevertheless */
+#define URGE_MS 1000
+
 /* where this process is the worker, and of which lane */
 static Oid	my_dboid = InvalidOid;
 static PmLane my_lane;
@@ -177,6 +180,24 @@ pm_slot_tell_update(void)
 	return is_first;
 }
 
+/*
+ * pm_slot_take_urgent returns the set that this worker is to look at although it
+ * is not due, once; InvalidOid if there is none.
+ */
+Oid
+pm_slot_take_urgent(void)
+{
+	PmSlot	   *slot;
+	Oid			parent;
+
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(my_dboid);
+	parent = slot->urgent;
+	slot->urgent = InvalidOid;
+	LWLockRelease(pm_slots_lock);
+	return parent;
+}
+
 /* ---------- backends ---------- */
 
 /*
@@ -221,6 +242,32 @@ pm_slot_wake(Oid dboid)
 		if (slot->state != DB_OUTDATED)
 			slot->state = DB_WITH;
 		wake_slot(slot);
+	}
+	LWLockRelease(pm_slots_lock);
+}
+
+/*
+ * pm_slot_urge has the worker that creates look at a set at once.  Only now and
+ * then: who asks does so for each row.
+ */
+void
+pm_slot_urge(Oid dboid, Oid parent)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	PmSlot	   *slot;
+
+	if (pm_slots == NULL)
+		return;
+	LWLockAcquire(pm_slots_lock, LW_EXCLUSIVE);
+	slot = pm_slot_find(dboid);
+	if (slot != NULL && (now < slot->urged_at ||
+						 now >= TimestampTzPlusMilliseconds(slot->urged_at, URGE_MS)))
+	{
+		slot->urgent = parent;
+		slot->urged_at = now;
+		look_again(&slot->lanes[LANE_CREATE]);
+		slot->lanes[LANE_CREATE].next_due = now;
+		pm_slot_set_launcher_latch();
 	}
 	LWLockRelease(pm_slots_lock);
 }

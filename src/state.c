@@ -419,6 +419,26 @@ pm_log_repeats(const PmLogEntry *entry)
 	return result;
 }
 
+/* pm_log_count tells how many entries of a kind a set has since a moment. */
+int
+pm_log_count(Oid parent, const char *action, TimestampTz since)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	int			result;
+	Oid			types[] = {OIDOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {ObjectIdGetDatum(parent), CStringGetTextDatum(action),
+		TimestampTzGetDatum(since)
+	};
+
+	pm_config_begin(&spi, &ext);
+	result = (int) pm_spi_select_kept(pm_config_sql(&ext, "SELECT FROM %l WHERE parent_table = $1::regclass"
+													" AND logged_at >= $3 AND action = $2"),
+									  3, types, values, NULL);
+	pm_spi_end(&spi);
+	return result;
+}
+
 /* pm_log_trim deletes what is older than partmgr.log_days. */
 void
 pm_log_trim(TimestampTz now)

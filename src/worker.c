@@ -187,6 +187,15 @@ reload_if_asked(void)
 	pin_lock_timeout();
 }
 
+/* the sets that are due, and one that somebody finds urgent */
+static List *
+add_urgent(List *due)
+{
+	Oid			urgent = args.start.lane == LANE_CREATE ? pm_slot_take_urgent() : InvalidOid;
+
+	return OidIsValid(urgent) ? list_append_unique_oid(due, urgent) : due;
+}
+
 /*
  * look tells what there is in this database and which sets are due in this
  * lane, in the run context; next_due has for each lane the earliest later time,
@@ -213,7 +222,7 @@ look(List **due, TimestampTz *next_due)
 			List	   *sets = pm_config_due(lane, now, &next_due[lane]);
 
 			if (lane == args.start.lane)
-				*due = sets;
+				*due = add_urgent(sets);
 			else if (sets != NIL)
 				next_due[lane] = now;
 		}

@@ -69,6 +69,8 @@ typedef struct PmSlot
 	int			blocks;			/* backends that want nobody in the database */
 	bool		wake_if_prepared;	/* a prepared transaction will need a wake */
 	bool		is_update_told; /* the log has the line about ALTER EXTENSION */
+	Oid			urgent;			/* a set to be looked at although it is not due */
+	TimestampTz urged_at;
 	PmLaneSlot	lanes[PM_LANES];
 } PmSlot;
 
@@ -112,9 +114,11 @@ extern uint32 pm_slot_wakes(void);
 extern bool pm_slot_leave(PmDbState state, const TimestampTz *next_due,
 						  uint32 wakes);
 extern bool pm_slot_tell_update(void);
+extern Oid	pm_slot_take_urgent(void);
 
 /* ---------- slot_use.c: backends ---------- */
 extern void pm_slot_wake(Oid dboid);
+extern void pm_slot_urge(Oid dboid, Oid parent);
 extern void pm_slot_prepared(Oid dboid);
 extern void pm_slot_prepared_committed(Oid dboid);
 extern void pm_slot_look_again(void);

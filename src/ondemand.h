@@ -1,0 +1,95 @@
+/*-------------------------------------------------------------------------
+ *
+ * ondemand.h
+ *		What the files share that make partitions on demand.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PARTMGR_ONDEMAND_H
+#define PARTMGR_ONDEMAND_H
+
+#include "executor/execdesc.h"
+#include "internal.h"
+#include "partitioning/partdefs.h"
+#include "port/atomics.h"
+#include "utils/relcache.h"
+
+/* ---------- ondemand_cache.c ---------- */
+
+/* one range of raw values that partitions take, ends included */
+typedef struct CoverRange
+{
+	int64		first;
+	int64		last;
+} CoverRange;
+
+/* what the partitions of a table take, as one query sees them */
+typedef struct PmCover
+{
+	CoverRange	last_hit;
+	int64		urge_from;		/* rows from here on want further partitions soon */
+	int			n;
+	CoverRange *ranges;			/* ascending, none touches the next */
+} PmCover;
+
+/* a partitioned table, as this session remembers it */
+typedef struct PmDemandTable
+{
+	Oid			relid;			/* hash key */
+	bool		is_valid;
+	MemoryContext context;		/* of what follows */
+	PartSet    *set;			/* NULL: no partitions are made here on demand */
+	bool		has_branches;	/* some partition is partitioned again */
+} PmDemandTable;
+
+extern const PmDemandTable *pm_demand_table(Relation rel);
+extern List *pm_demand_below(Oid relid);
+extern PartSet *pm_demand_copy_set(const PartSet *set);
+extern void pm_cover_read(const PartSet *set, PartitionDesc desc, PmCover *cover);
+extern bool pm_cover_has(const PartSet *set, PmCover *cover, int64 raw);
+extern bool pm_demand_raw(const PartKey *key, Datum value, int64 *raw);
+
+/* ---------- ondemand_ask.c ---------- */
+
+/* why there is no partition for a row: sentences for DETAIL and HINT */
+typedef struct PmRefusal
+{
+	char	   *detail;
+	char	   *hint;			/* or NULL */
+} PmRefusal;
+
+extern PmRefusal *pm_demand_ask(const PartSet *set, Relation rel, int64 raw);
+
+/* a request, in dynamic shared memory */
+typedef struct PmDemand
+{
+	Oid			dboid;
+	Oid			parent;
+	int64		raw;			/* the key of the row */
+	TimestampTz deadline;
+	int			leader_pid;		/* who asks */
+	int			leader_procno;
+	pg_atomic_uint32 state;		/* of PmDemandState; what follows is written before */
+	char		detail[1024];
+	char		hint[512];
+} PmDemand;
+
+typedef enum PmDemandState
+{
+	DEMAND_WAITS,
+	DEMAND_DONE,				/* there is a partition now */
+	DEMAND_REFUSED				/* there is none, and that is why */
+} PmDemandState;
+
+/* ---------- ondemand_make.c ---------- */
+extern PmRefusal *pm_demand_make(Oid parent, int64 raw, TimestampTz now);
+extern PmRefusal *pm_demand_outside(const PartSet *set, int64 pos, int64 anchor);
+extern PmRefusal *pm_refuse(char *detail, char *hint);
+
+/* ---------- ondemand_worker.c ---------- */
+extern PGDLLEXPORT void pm_demand_worker_main(Datum arg);
+
+/* ---------- ondemand_copy.c ---------- */
+extern void pm_copy_install(void);
+
+#endif							/* PARTMGR_ONDEMAND_H */
