@@ -5,8 +5,8 @@
  *
  * Sessions that need partitions of the same table at the same moment queue on a
  * lock; only the first starts a process, the others look again and mostly find
- * what they need.  Nobody waits longer than partmgr.on_demand_timeout, and a
- * cancel ends the wait at once.
+ * what they need.  Nobody waits longer than partmgr.on_demand_timeout for his
+ * turn, and again so long for the partition; a cancel ends the wait at once.
  *
  * The process shares the locks of this transaction, so it is not asked where
  * this transaction holds one that keeps others out for a reason: what it has done
@@ -39,6 +39,9 @@
 
 /* between two looks at what cannot wake us */
 #define POLL_MS 5
+
+/* how often a partition that must be there is looked for */
+#define SEE_TRIES 10
 
 /* a process that was told to end has so long for it */
 #define END_MS 2000
@@ -82,6 +85,20 @@ is_there(const Request *request)
 	if (cover.ranges)
 		pfree(cover.ranges);
 	return result;
+}
+
+/*
+ * The same, whatever the relation cache has missed: core loses an invalidation
+ * that comes while it reads the partitions of a table, and then goes on without a
+ * partition until the next one comes.  Seen with many sessions at once.
+ */
+static bool
+is_really_there(const Request *request)
+{
+	if (is_there(request))
+		return true;
+	RelationCacheInvalidateEntry(RelationGetRelid(request->rel));
+	return is_there(request);
 }
 
 static char *
@@ -193,15 +210,23 @@ await(Request *request)
 		if (GetCurrentTimestamp() >= request->deadline)
 		{
 			stop(request);
-			return is_there(request) ? NULL : too_late("the process for it was ended");
+			return is_really_there(request) ? NULL : too_late("the process for it was ended");
 		}
 		stopped = has_stopped(request);
 		if (!stopped)
 			wait_until(request->deadline, 1000);
 	}
 	pg_read_barrier();
-	if (state == DEMAND_DONE || is_there(request))
-		return NULL;
+	for (int try = 0; try < SEE_TRIES; try++)
+	{
+		if (is_really_there(request))
+			return NULL;
+		if (state != DEMAND_DONE)
+			break;
+	}
+	if (state == DEMAND_DONE)
+		return pm_refuse(pstrdup("The partition is there now, but could not be seen."),
+						 pstrdup("Try again."));
 	if (state == DEMAND_REFUSED)
 		return pm_refuse(pstrdup(request->demand->detail),
 						 request->demand->hint[0] ? pstrdup(request->demand->hint) : NULL);
@@ -242,7 +267,7 @@ have_made(Request *request)
  * pm_demand_ask has the partition made that takes a raw value, if it is not
  * there yet; returns NULL when it is there, or why it could not be made.
  *
- * Waits up to partmgr.on_demand_timeout.  Locks: the queue, an object lock of
+ * Waits up to partmgr.on_demand_timeout, twice.  Locks: the queue, an object lock of
  * this table; what the process takes is in pm_demand_make.
  */
 PmRefusal *
@@ -269,8 +294,12 @@ pm_demand_ask(const PartSet *set, Relation rel, int64 raw)
 	}
 	if (!has_turn)
 		return NULL;
-	if (!is_there(&request))
+	if (!is_really_there(&request))
+	{
+		/* who was before us may have failed because of what we have locked */
+		request.deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pm_on_demand_timeout);
 		refusal = have_made(&request);
+	}
 	AcceptInvalidationMessages();
 	if (request.segment)
 		dsm_detach(request.segment);
