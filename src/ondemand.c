@@ -43,7 +43,7 @@
 /* a set to which rows of a ModifyTable may go */
 typedef struct Watch
 {
-	PartSet    *set;
+	PmDemandSet *demand;
 	Relation	rel;
 	bool		is_nested;		/* it is part of the table that is written to */
 	AttrNumber	attr;			/* of the key in a row; MERGE: of the target */
@@ -67,8 +67,9 @@ typedef struct Guard
 	ExecProcNodeMtd fetch;		/* what it really does */
 	ModifyTableState *mtstate;
 	EState	   *estate;
-	ExprContext *econtext;		/* of our expressions */
+	ExprContext *econtext;		/* of our expressions, made when one is evaluated */
 	List	   *watches;		/* empty: it is only known why there will be none */
+	Watch	   *only;			/* the one that tells the key by a column, if so */
 	List	   *merge;			/* of MergeInsert */
 	int			made;
 	const char *refused_name;	/* of the table that lacks a partition */
@@ -99,7 +100,7 @@ read_cover(Guard *guard, Watch *watch)
 			CreatePartitionDirectory(estate->es_query_cxt, !IsolationUsesXactSnapshot());
 	if (watch->cover.ranges)
 		pfree(watch->cover.ranges);
-	pm_cover_read(watch->set,
+	pm_cover_read(watch->demand,
 				  PartitionDirectoryLookup(estate->es_partition_directory, watch->rel),
 				  &watch->cover);
 }
@@ -125,15 +126,26 @@ refresh(Guard *guard)
 		read_cover(guard, lfirst(lc));
 }
 
+static ExprContext *
+fresh_context(Guard *guard)
+{
+	if (guard->econtext == NULL)
+		guard->econtext = CreateExprContext(guard->estate);
+	ResetExprContext(guard->econtext);
+	return guard->econtext;
+}
+
 /* Is it this set that has to take the row? */
 static bool
 is_for(Guard *guard, Watch *watch, TupleTableSlot *slot)
 {
+	ExprContext *econtext;
+
 	if (watch->constraint == NULL)
 		return true;
-	ResetExprContext(guard->econtext);
-	guard->econtext->ecxt_scantuple = slot;
-	return ExecCheck(watch->constraint, guard->econtext);
+	econtext = fresh_context(guard);
+	econtext->ecxt_scantuple = slot;
+	return ExecCheck(watch->constraint, econtext);
 }
 
 /* refuses a time that is too far away: that takes no other process */
@@ -154,14 +166,14 @@ static void
 need(Guard *guard, Watch *watch, int64 raw)
 {
 	MemoryContext old = MemoryContextSwitchTo(guard->estate->es_query_cxt);
-	PmRefusal  *refusal = check_now(watch->set, raw);
+	PmRefusal  *refusal = check_now(watch->demand->set, raw);
 
 	if (refusal == NULL && guard->made >= pm_on_demand_max)
 		refusal = pm_refuse(psprintf("No further partition is made on demand: one statement may have %d of them.",
 									 pm_on_demand_max),
 							"Split the statement, or raise partmgr.on_demand_max.");
 	if (refusal == NULL)
-		refusal = pm_demand_ask(watch->set, watch->rel, raw);
+		refusal = pm_demand_ask(watch->demand, watch->rel, raw);
 	if (refusal == NULL)
 	{
 		guard->made++;
@@ -175,13 +187,13 @@ need(Guard *guard, Watch *watch, int64 raw)
 	MemoryContextSwitchTo(old);
 }
 
-static inline void
+static void
 check_key(Guard *guard, Watch *watch, Datum value, bool isnull, TupleTableSlot *slot)
 {
 	int64		raw;
 
-	if (isnull || !pm_demand_raw(&watch->set->key, value, &raw) ||
-		pm_cover_has(watch->set, &watch->cover, raw))
+	if (isnull || !pm_demand_raw(&watch->demand->set->key, value, &raw) ||
+		pm_cover_has(watch->demand, &watch->cover, raw))
 		return;
 	if (is_for(guard, watch, slot))
 		need(guard, watch, raw);
@@ -192,6 +204,7 @@ static bool
 merge_key(Guard *guard, TupleTableSlot *slot, Datum *value, bool *isnull)
 {
 	AttrNumber	row_id = guard->mtstate->resultRelInfo->ri_RowIdAttNo;
+	ExprContext *econtext;
 	ListCell   *lc;
 
 	if (AttributeNumberIsValid(row_id))
@@ -200,17 +213,17 @@ merge_key(Guard *guard, TupleTableSlot *slot, Datum *value, bool *isnull)
 		if (!*isnull)
 			return false;		/* the target has that row */
 	}
-	ResetExprContext(guard->econtext);
-	guard->econtext->ecxt_innertuple = slot;
+	econtext = fresh_context(guard);
+	econtext->ecxt_innertuple = slot;
 	foreach(lc, guard->merge)
 	{
 		MergeInsert *insert = lfirst(lc);
 
-		if (insert->when && !ExecQual(insert->when, guard->econtext))
+		if (insert->when && !ExecQual(insert->when, econtext))
 			continue;
 		if (insert->does_nothing)
 			return false;
-		*value = ExecEvalExprSwitchContext(insert->key, guard->econtext, isnull);
+		*value = ExecEvalExprSwitchContext(insert->key, econtext, isnull);
 		return true;
 	}
 	return false;
@@ -243,13 +256,24 @@ static TupleTableSlot *
 fetch_checked(PlanState *node)
 {
 	Guard	   *guard = guards;
+	Watch	   *only;
 	TupleTableSlot *slot;
 
-	while (guard->node != node)
+	while (unlikely(guard->node != node))
 		guard = guard->next;
 	slot = guard->fetch(node);
-	if (!TupIsNull(slot))
-		check_row(guard, slot);
+	if (TupIsNull(slot))
+		return slot;
+	only = guard->only;
+	if (likely(only != NULL))
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(slot, only->attr, &isnull);
+
+		if (likely(!isnull && pm_cover_hit(only->demand, &only->cover, value)))
+			return slot;
+	}
+	check_row(guard, slot);
 	return slot;
 }
 
@@ -260,7 +284,10 @@ static void
 forget_guard(void *arg)
 {
 	Guard	  **link = &guards;
+	ListCell   *lc;
 
+	foreach(lc, ((Guard *) arg)->watches)
+		pm_demand_unpin(((Watch *) lfirst(lc))->demand);
 	while (*link != NULL && *link != arg)
 		link = &(*link)->next;
 	if (*link != NULL)
@@ -268,11 +295,11 @@ forget_guard(void *arg)
 }
 
 static void
-add_watch(Guard *guard, Relation rel, const PartSet *set, AttrNumber attr)
+add_watch(Guard *guard, Relation rel, PmDemandSet *demand, AttrNumber attr)
 {
 	Watch	   *watch = palloc0(sizeof(Watch));
 
-	watch->set = pm_demand_copy_set(set);
+	watch->demand = demand;
 	watch->rel = rel;
 	watch->attr = attr;
 	guard->watches = lappend(guard->watches, watch);
@@ -298,13 +325,13 @@ add_nested(Guard *guard, Relation root)
 		if (rel == NULL)
 			continue;
 		table = pm_demand_table(rel);
-		if (table->set == NULL)
+		if (table->demand == NULL)
 		{
 			relation_close(rel, NoLock);
 			continue;
 		}
-		add_watch(guard, rel, table->set,
-				  get_attnum(RelationGetRelid(root), table->set->key.attname));
+		add_watch(guard, rel, table->demand,
+				  get_attnum(RelationGetRelid(root), table->demand->set->key.attname));
 		watch = llast(guard->watches);
 		watch->is_nested = true;
 		constraint = map_partition_varattnos(RelationGetPartitionQual(rel), 1, root, rel);
@@ -364,7 +391,7 @@ prepare_merge(Guard *guard, Watch *watch)
 		if (!insert->does_nothing)
 		{
 			TargetEntry *entry = list_nth_node(TargetEntry, action->targetList,
-											   watch->set->key.attnum - 1);
+											   watch->demand->set->key.attnum - 1);
 
 			if (contain_volatile_functions((Node *) entry->expr))
 			{
@@ -389,12 +416,14 @@ find_watches(Guard *guard)
 	bool		has_branches = table->has_branches;
 	AttrNumber	attr;
 
-	if (table->set != NULL)
+	if (table->demand != NULL)
 	{
+		const PartKey *key = &table->demand->set->key;
+
 		attr = mtstate->operation == CMD_UPDATE ?
-			updated_attr(mtstate, table->set->key.attname) : table->set->key.attnum;
+			updated_attr(mtstate, key->attname) : key->attnum;
 		if (AttributeNumberIsValid(attr))
-			add_watch(guard, root, table->set, attr);
+			add_watch(guard, root, table->demand, attr);
 	}
 	if (mtstate->operation == CMD_MERGE && guard->watches != NIL)
 		prepare_merge(guard, linitial(guard->watches));
@@ -423,9 +452,13 @@ guard_node(ModifyTableState *mtstate)
 	guard->estate = estate;
 	if (find_watches(guard))
 	{
-		guard->econtext = CreateExprContext(estate);
 		foreach(lc, guard->watches)
+		{
+			pm_demand_pin(((Watch *) lfirst(lc))->demand);
 			read_cover(guard, lfirst(lc));
+		}
+		if (list_length(guard->watches) == 1 && guard->merge == NIL)
+			guard->only = linitial(guard->watches);
 		guard->node = node;
 		guard->fetch = node->ExecProcNodeReal;
 		guard->at_end.func = forget_guard;
@@ -545,8 +578,9 @@ end_guard(Guard *guard)
 
 		if (watch->is_nested)
 			relation_close(watch->rel, NoLock);
+		watch->is_nested = false;
 	}
-	guard->routings = guard->directories = guard->watches = NIL;
+	guard->routings = guard->directories = NIL;
 }
 
 static void

@@ -26,28 +26,61 @@ typedef struct CoverRange
 /* what the partitions of a table take, as one query sees them */
 typedef struct PmCover
 {
-	CoverRange	last_hit;
+	CoverRange	last_hit;		/* nothing in it is in urge_from or beyond */
 	int64		urge_from;		/* rows from here on want further partitions soon */
 	int			n;
 	CoverRange *ranges;			/* ascending, none touches the next */
 } PmCover;
 
-/* a partitioned table, as this session remembers it */
+/*
+ * A set where partitions are made on demand, as this session remembers it.  It is
+ * as it was when it was read, and there as long as somebody has it pinned.
+ */
+typedef struct PmDemandSet
+{
+	MemoryContext context;		/* of all this */
+	int			pins;
+	bool		is_current;
+	PartSet    *set;
+	PartitionDesc desc;			/* what cover was read from; only to be compared */
+	PmCover		cover;
+	int			width;			/* bytes of a key that is its own raw value; or 0 */
+} PmDemandSet;
+
+/* a partitioned table */
 typedef struct PmDemandTable
 {
 	Oid			relid;			/* hash key */
 	bool		is_valid;
-	MemoryContext context;		/* of what follows */
-	PartSet    *set;			/* NULL: no partitions are made here on demand */
 	bool		has_branches;	/* some partition is partitioned again */
+	PmDemandSet *demand;		/* NULL: no partitions are made here on demand */
 } PmDemandTable;
 
 extern const PmDemandTable *pm_demand_table(Relation rel);
+extern void pm_demand_pin(PmDemandSet *demand);
+extern void pm_demand_unpin(PmDemandSet *demand);
 extern List *pm_demand_below(Oid relid);
-extern PartSet *pm_demand_copy_set(const PartSet *set);
-extern void pm_cover_read(const PartSet *set, PartitionDesc desc, PmCover *cover);
-extern bool pm_cover_has(const PartSet *set, PmCover *cover, int64 raw);
+extern void pm_cover_read(const PmDemandSet *demand, PartitionDesc desc, PmCover *cover);
+extern bool pm_cover_has(const PmDemandSet *demand, PmCover *cover, int64 raw);
 extern bool pm_demand_raw(const PartKey *key, Datum value, int64 *raw);
+
+/*
+ * pm_cover_hit tells of nearly every value that a partition takes it, by nothing
+ * but two comparisons; of others it tells nothing.
+ */
+static inline bool
+pm_cover_hit(const PmDemandSet *demand, const PmCover *cover, Datum value)
+{
+	int64		raw;
+
+	if (demand->width == sizeof(int64))
+		raw = DatumGetInt64(value);
+	else if (demand->width == sizeof(int32))
+		raw = DatumGetInt32(value);
+	else
+		return false;
+	return raw >= cover->last_hit.first && raw <= cover->last_hit.last;
+}
 
 /* ---------- ondemand_ask.c ---------- */
 
@@ -58,7 +91,7 @@ typedef struct PmRefusal
 	char	   *hint;			/* or NULL */
 } PmRefusal;
 
-extern PmRefusal *pm_demand_ask(const PartSet *set, Relation rel, int64 raw);
+extern PmRefusal *pm_demand_ask(const PmDemandSet *demand, Relation rel, int64 raw);
 
 /* a request, in dynamic shared memory */
 typedef struct PmDemand

@@ -49,7 +49,7 @@
 /* a request under way */
 typedef struct Request
 {
-	const PartSet *set;
+	const PmDemandSet *demand_set;
 	Relation	rel;
 	int64		raw;
 	TimestampTz deadline;
@@ -80,8 +80,8 @@ is_there(const Request *request)
 	bool		result;
 
 	AcceptInvalidationMessages();
-	pm_cover_read(request->set, RelationGetPartitionDesc(request->rel, true), &cover);
-	result = pm_cover_has(request->set, &cover, request->raw);
+	pm_cover_read(request->demand_set, RelationGetPartitionDesc(request->rel, true), &cover);
+	result = pm_cover_has(request->demand_set, &cover, request->raw);
 	if (cover.ranges)
 		pfree(cover.ranges);
 	return result;
@@ -166,7 +166,7 @@ prepare(Request *request)
 	demand = request->demand = dsm_segment_address(request->segment);
 	memset(demand, 0, sizeof(PmDemand));
 	demand->dboid = MyDatabaseId;
-	demand->parent = request->set->parent;
+	demand->parent = RelationGetRelid(request->rel);
 	demand->raw = request->raw;
 	demand->deadline = request->deadline;
 	demand->leader_pid = MyProcPid;
@@ -271,9 +271,9 @@ have_made(Request *request)
  * this table; what the process takes is in pm_demand_make.
  */
 PmRefusal *
-pm_demand_ask(const PartSet *set, Relation rel, int64 raw)
+pm_demand_ask(const PmDemandSet *demand, Relation rel, int64 raw)
 {
-	Request		request = {.set = set, .rel = rel, .raw = raw};
+	Request		request = {.demand_set = demand, .rel = rel, .raw = raw};
 	PmRefusal  *refusal = check_own_locks(&request);
 	LOCKTAG		queue;
 	bool		has_turn = false;
@@ -281,7 +281,7 @@ pm_demand_ask(const PartSet *set, Relation rel, int64 raw)
 	if (refusal)
 		return refusal;
 	request.deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pm_on_demand_timeout);
-	SET_LOCKTAG_OBJECT(queue, MyDatabaseId, PartitionedRelationId, set->parent, 0);
+	SET_LOCKTAG_OBJECT(queue, MyDatabaseId, PartitionedRelationId, RelationGetRelid(rel), 0);
 	while (!is_there(&request))
 	{
 		/* the lock is polled: its wait must not be one that ends in an error */

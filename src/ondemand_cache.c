@@ -49,6 +49,15 @@ static Oid	config = InvalidOid;	/* part_config, from which they were read */
 static List *nested = NIL;		/* of Nested */
 static MemoryContext nested_context = NULL;
 
+static void
+forget_table(PmDemandTable *table)
+{
+	table->is_valid = false;
+	/* what is made anew may come to lie where this was */
+	if (table->demand)
+		table->demand->desc = NULL;
+}
+
 /* Forget a table; all of them if relid is 0. */
 static void
 forget(Datum arg, Oid relid)
@@ -66,12 +75,12 @@ forget(Datum arg, Oid relid)
 	{
 		table = hash_search(tables, &relid, HASH_FIND, NULL);
 		if (table)
-			table->is_valid = false;
+			forget_table(table);
 		return;
 	}
 	hash_seq_init(&scan, tables);
 	while ((table = hash_seq_search(&scan)) != NULL)
-		table->is_valid = false;
+		forget_table(table);
 }
 
 static void
@@ -83,12 +92,9 @@ begin(void)
 	CacheRegisterRelcacheCallback(forget, (Datum) 0);
 }
 
-/*
- * pm_demand_copy_set copies as much of a set as making partitions on demand
- * needs, into the current memory context.
- */
-PartSet *
-pm_demand_copy_set(const PartSet *set)
+/* copies as much of a set as making partitions on demand needs */
+static PartSet *
+copy_set(const PartSet *set)
 {
 	PartSet    *copy = palloc0(sizeof(PartSet));
 
@@ -106,6 +112,63 @@ pm_demand_copy_set(const PartSet *set)
 	return copy;
 }
 
+/* how wide keys are that are their own raw value; 0 for others */
+static int
+raw_width(const PartKey *key)
+{
+	switch (key->type)
+	{
+		case TIMESTAMPTZOID:
+		case TIMESTAMPOID:
+		case INT8OID:
+			return sizeof(int64);
+		case INT4OID:
+		case DATEOID:
+			return sizeof(int32);
+		default:
+			return 0;
+	}
+}
+
+static PmDemandSet *
+make_demand(const PartSet *set, PartitionDesc desc)
+{
+	MemoryContext context = AllocSetContextCreate(CacheMemoryContext, "partmgr set",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	PmDemandSet *demand = palloc0(sizeof(PmDemandSet));
+
+	demand->context = context;
+	demand->is_current = true;
+	demand->set = copy_set(set);
+	demand->width = raw_width(&set->key);
+	pm_cover_read(demand, desc, &demand->cover);
+	demand->desc = desc;
+	MemoryContextSwitchTo(old);
+	return demand;
+}
+
+static void
+free_if_unused(PmDemandSet *demand)
+{
+	if (demand->pins == 0 && !demand->is_current)
+		MemoryContextDelete(demand->context);
+}
+
+/* pm_demand_pin keeps a set as it is until pm_demand_unpin. */
+void
+pm_demand_pin(PmDemandSet *demand)
+{
+	demand->pins++;
+}
+
+void
+pm_demand_unpin(PmDemandSet *demand)
+{
+	demand->pins--;
+	free_if_unused(demand);
+}
+
 /* are there partitions of a table that are partitioned again? */
 static bool
 has_branches(Relation rel)
@@ -118,29 +181,24 @@ has_branches(Relation rel)
 	return false;
 }
 
-/* is it a set where partitions are made on demand? */
-static bool
-wants_demand(const PartSet *set, Relation rel)
-{
-	return set != NULL && set->on_demand && set->is_armed &&
-		!OidIsValid(get_default_oid_from_partdesc(RelationGetPartitionDesc(rel, true)));
-}
-
 static void
 read_table(PmDemandTable *table, Relation rel)
 {
 	uint64		seen = changes;
 	bool		busy;
 	PartSet    *set = pm_config_read_nowait(table->relid, &busy);
-	MemoryContext old;
+	PartitionDesc desc = RelationGetPartitionDesc(rel, true);
+	PmDemandSet *demand = NULL;
 
-	if (table->context == NULL)
-		table->context = AllocSetContextCreate(CacheMemoryContext, "partmgr table",
-											   ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(table->context);
-	old = MemoryContextSwitchTo(table->context);
-	table->set = wants_demand(set, rel) ? pm_demand_copy_set(set) : NULL;
-	MemoryContextSwitchTo(old);
+	if (set != NULL && set->on_demand && set->is_armed &&
+		!OidIsValid(get_default_oid_from_partdesc(desc)))
+		demand = make_demand(set, desc);
+	if (table->demand)
+	{
+		table->demand->is_current = false;
+		free_if_unused(table->demand);
+	}
+	table->demand = demand;
 	table->has_branches = has_branches(rel);
 	/* what has changed meanwhile is good for this time only */
 	table->is_valid = !busy && seen == changes;
@@ -163,9 +221,8 @@ pm_demand_table(Relation rel)
 	if (!found)
 	{
 		table->is_valid = false;
-		table->context = NULL;
-		table->set = NULL;
 		table->has_branches = false;
+		table->demand = NULL;
 	}
 	if (!table->is_valid)
 	{
@@ -335,16 +392,33 @@ urge_from(const PartSet *set, const PmCover *cover)
 	return result;
 }
 
+/* Remembers a range that was hit, as far as nothing in it is urgent. */
+static void
+note_hit(PmCover *cover, const CoverRange *range)
+{
+	cover->last_hit = *range;
+	if (cover->urge_from <= cover->last_hit.last)
+		cover->last_hit.last = cover->urge_from - 1;
+}
+
 /*
  * pm_cover_read finds what the partitions of a table take, as a query sees them;
  * in the current memory context.
  */
 void
-pm_cover_read(const PartSet *set, PartitionDesc desc, PmCover *cover)
+pm_cover_read(const PmDemandSet *demand, PartitionDesc desc, PmCover *cover)
 {
-	const PartKey *key = &set->key;
+	const PartKey *key = &demand->set->key;
 	PartitionBoundInfo info = desc->boundinfo;
 
+	if (demand->desc == desc && demand->is_current)
+	{
+		/* mostly: what was read when the set was */
+		*cover = demand->cover;
+		cover->ranges = palloc(sizeof(CoverRange) * Max(cover->n, 1));
+		memcpy(cover->ranges, demand->cover.ranges, sizeof(CoverRange) * cover->n);
+		return;
+	}
 	cover->n = 0;
 	cover->ranges = NULL;
 	if (info != NULL)
@@ -355,12 +429,12 @@ pm_cover_read(const PartSet *set, PartitionDesc desc, PmCover *cover)
 		else
 			read_ranges(key, info, cover);
 	}
+	cover->urge_from = urge_from(demand->set, cover);
 	/* nothing, unless there is something */
 	cover->last_hit.first = PG_INT64_MAX;
 	cover->last_hit.last = PG_INT64_MIN;
 	if (cover->n > 0)
-		cover->last_hit = cover->ranges[cover->n - 1];
-	cover->urge_from = urge_from(set, cover);
+		note_hit(cover, &cover->ranges[cover->n - 1]);
 }
 
 /*
@@ -368,18 +442,16 @@ pm_cover_read(const PartSet *set, PartitionDesc desc, PmCover *cover)
  * none for what comes next, the worker hears of it.
  */
 bool
-pm_cover_has(const PartSet *set, PmCover *cover, int64 raw)
+pm_cover_has(const PmDemandSet *demand, PmCover *cover, int64 raw)
 {
 	int			low = 0;
 	int			high = cover->n;
 
 	if (raw >= cover->urge_from)
 	{
-		pm_worker_urge(set->parent);
+		pm_worker_urge(demand->set->parent);
 		cover->urge_from = PG_INT64_MAX;
 	}
-	if (raw >= cover->last_hit.first && raw <= cover->last_hit.last)
-		return true;
 	while (low < high)
 	{
 		int			middle = low + (high - low) / 2;
@@ -391,7 +463,7 @@ pm_cover_has(const PartSet *set, PmCover *cover, int64 raw)
 			high = middle;
 		else
 		{
-			cover->last_hit = *range;
+			note_hit(cover, range);
 			return true;
 		}
 	}

@@ -58,7 +58,7 @@ PG_FUNCTION_INFO_V1(partmgr_copy_divert);
 /* a set to which its rows may go */
 typedef struct CopySet
 {
-	PartSet    *set;
+	PmDemandSet *demand;
 	PmCover		cover;
 	AttrNumber	attnum;			/* of the key in the table of the COPY */
 	ExprState  *constraint;		/* which rows those are; NULL: all */
@@ -69,12 +69,14 @@ typedef struct Copy
 {
 	Oid			relid;
 	List	   *sets;			/* of CopySet */
+	CopySet    *first;
 	List	   *columns;		/* attribute numbers of those that are not computed */
 	TupleTableSlot *slot;		/* a row of the table, without what is computed */
 	ExprContext *econtext;
 	Tuplestorestate *kept;		/* NULL: no row was kept yet */
 	int64		nkept;
 	MemoryContext context;
+	MemoryContextCallback at_end;
 } Copy;
 
 static Copy *copies = NULL;		/* the innermost first */
@@ -85,12 +87,12 @@ static ProcessUtility_hook_type previous_hook = NULL;
 /* ---------- what the WHERE asks ---------- */
 
 /* the COPY that calls: the innermost one when it called for the first time */
-static Copy *
+static inline Copy *
 caller(FunctionCallInfo fcinfo)
 {
 	Copy	   *copy = fcinfo->flinfo->fn_extra;
 
-	if (copy == NULL)
+	if (unlikely(copy == NULL))
 	{
 		if (copies == NULL)
 			ereport(ERROR,
@@ -107,17 +109,18 @@ covers(CopySet *set, Datum key, bool isnull)
 	int64		raw;
 
 	/* what never gets a partition is core's to refuse */
-	return isnull || !pm_demand_raw(&set->set->key, key, &raw) ||
-		pm_cover_has(set->set, &set->cover, raw);
+	return isnull || pm_cover_hit(set->demand, &set->cover, key) ||
+		!pm_demand_raw(&set->demand->set->key, key, &raw) ||
+		pm_cover_has(set->demand, &set->cover, raw);
 }
 
 /* partmgr_copy_covers(key) tells whether a partition of the set takes a row. */
 Datum
 partmgr_copy_covers(PG_FUNCTION_ARGS)
 {
-	Copy	   *copy = caller(fcinfo);
+	const Copy *copy = caller(fcinfo);
 
-	PG_RETURN_BOOL(covers(linitial(copy->sets), PG_GETARG_DATUM(0), PG_ARGISNULL(0)));
+	PG_RETURN_BOOL(covers(copy->first, PG_GETARG_DATUM(0), PG_ARGISNULL(0)));
 }
 
 /* fills the slot of a COPY with a row as the WHERE gives it */
@@ -206,16 +209,28 @@ plain_columns(TupleDesc desc)
 	return columns;
 }
 
+static void
+forget_copy(void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, ((Copy *) arg)->sets)
+		pm_demand_unpin(((CopySet *) lfirst(lc))->demand);
+}
+
 static CopySet *
-add_set(Copy *copy, Relation rel, const PartSet *set)
+add_set(Copy *copy, Relation rel, PmDemandSet *demand)
 {
 	CopySet    *entry = palloc0(sizeof(CopySet));
 
-	entry->set = pm_demand_copy_set(set);
-	entry->attnum = get_attnum(copy->relid, set->key.attname);
-	pm_cover_read(set, RelationGetPartitionDesc(rel, !IsolationUsesXactSnapshot()),
+	entry->demand = demand;
+	entry->attnum = get_attnum(copy->relid, demand->set->key.attname);
+	pm_cover_read(demand, RelationGetPartitionDesc(rel, !IsolationUsesXactSnapshot()),
 				  &entry->cover);
 	copy->sets = lappend(copy->sets, entry);
+	copy->first = linitial(copy->sets);
+	/* after what can fail: forget_copy unpins it */
+	pm_demand_pin(demand);
 	return entry;
 }
 
@@ -244,11 +259,11 @@ add_nested(Copy *copy, Relation root)
 		if (rel == NULL)
 			continue;
 		table = pm_demand_table(rel);
-		if (table->set != NULL)
+		if (table->demand != NULL)
 		{
 			List	   *constraint = map_partition_varattnos(RelationGetPartitionQual(rel), 1, root, rel);
 
-			add_set(copy, rel, table->set)->constraint =
+			add_set(copy, rel, table->demand)->constraint =
 				ExecInitExpr(expression_planner((Expr *) make_ands_explicit(constraint)), NULL);
 		}
 		relation_close(rel, NoLock);
@@ -270,20 +285,26 @@ begin_copy(const CopyStmt *stmt)
 
 	if (rel == NULL)
 		return NULL;
+	if (rel->rd_rules != NULL)
+	{
+		relation_close(rel, NoLock);
+		return NULL;
+	}
 	copy = palloc0(sizeof(Copy));
 	copy->relid = relid;
 	copy->context = CurrentMemoryContext;
+	copy->at_end.func = forget_copy;
+	copy->at_end.arg = copy;
+	MemoryContextRegisterResetCallback(copy->context, &copy->at_end);
 	copy->columns = plain_columns(RelationGetDescr(rel));
 	copy->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)), &TTSOpsVirtual);
 	copy->econtext = CreateStandaloneExprContext();
 	table = pm_demand_table(rel);
 	has_branches = table->has_branches;
-	if (table->set != NULL)
-		add_set(copy, rel, table->set);
+	if (table->demand != NULL)
+		add_set(copy, rel, table->demand);
 	if (has_branches)
 		add_nested(copy, rel);
-	if (rel->rd_rules != NULL)
-		copy->sets = NIL;
 	relation_close(rel, NoLock);
 	return copy->sets == NIL ? NULL : copy;
 }
@@ -314,7 +335,7 @@ call(const char *function, Node *arg)
 static Node *
 make_where(const Copy *copy, Node *where)
 {
-	const CopySet *set = linitial(copy->sets);
+	const CopySet *set = copy->first;
 	RowExpr    *row = makeNode(RowExpr);
 	Node	   *condition;
 	ListCell   *lc;

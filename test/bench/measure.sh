@@ -410,6 +410,125 @@ case_name()
 	done
 }
 
+# ---------- on demand ----------
+
+# a set of 100 daily partitions that end five days ahead, with on_demand, and
+# what is to be written to it
+demand_set()
+{
+	copy base d
+	sql d "CALL hand.make_partitions('attach', 't', current_date - 95, '1 day', 100)" &&
+		sql d "SET client_min_messages = error; SELECT create_parent('public.t', 'created_at', '1 day', p_premake := 4, p_default_table := false, p_on_demand := true)" >/dev/null &&
+		sql d "CREATE TABLE src AS SELECT g::bigint AS id, current_date - 95 + (g % 1000000) * interval '8.2 s' AS created_at, g AS customer, 'x'::text AS payload FROM generate_series(1, 2000000) g" &&
+		sql d "COPY (SELECT * FROM src LIMIT 1000000) TO '$WORK/rows'" &&
+		sql d 'VACUUM ANALYZE' || die "cannot make a set"
+}
+
+# sides with and without the library in the session, the same table
+demand_sample()
+{
+	local label=$1 side=$2 text=$3 options=$PGOPTIONS
+	sql d 'TRUNCATE t; CHECKPOINT'
+	[ "$side" = partmgr ] && PGOPTIONS+=' -c session_preload_libraries=partmgr'
+	sample "$label" "$side" d "$text"
+	PGOPTIONS=$options
+}
+
+# Single rows: what they take more is less than what one pgbench run differs from
+# the next.  So it is measured by statements in a loop, and added to what a
+# transaction of pgbench takes.
+demand_single()
+{
+	local label='single rows' r side loop="DO \$\$ BEGIN FOR i IN 1 .. 200000 LOOP
+		INSERT INTO t VALUES (i, now() - interval '3 days', 1, 'what happened'); END LOOP; END \$\$;"
+	for ((r = 0; r < 2 * repeat; r++)); do
+		for side in "${sides[@]}"; do demand_sample "$label" "$side" "$loop"; done
+		sides=("${sides[1]}" "${sides[0]}")
+		sql d 'TRUNCATE t'
+		pgbench -n -M prepared -t 20000 -f "$WORK/single.sql" d 2>"$WORK/stderr" |
+			awk '/^tps/ { printf "%.3f\n", 1e6 / $3 }' >>"$samples/$label.pgbench"
+	done
+	awk -v label="$label, pgbench" -v ours="$(median "$label" partmgr)" -v hand="$(median "$label" 'not loaded')" \
+		-v latency="$(median "$label" pgbench)" 'BEGIN {
+		more = (ours - hand) / 200; ratio = 1 + more / latency
+		printf "%-34s %.2f us more per statement; a transaction takes %.1f us; ratio %.3f, target 1.01 %s\n",
+			label, more, latency, ratio, ratio < 1.015 ? "met" : "MISSED" }'
+}
+
+demand_first()
+{
+	local i label='first row of a new partition'
+	for ((i = 1; i <= 3 * repeat; i++)); do
+		printf '%s\n\\timing on\n%s\n' "INSERT INTO t VALUES (0, now(), 0, 'x');" "INSERT INTO t VALUES ($i, now() + interval '$((5 + i)) days', 0, 'x');" |
+			PGOPTIONS="$PGOPTIONS -c session_preload_libraries=partmgr" psql -qXAt -v ON_ERROR_STOP=1 -d d |
+			sed -nE 's/^Time: ([0-9.]+) ms.*/\1/p' >>"$samples/$label.partmgr"
+	done
+	awk -v label="$label" -v ours="$(median "$label" partmgr)" -v longest="$(sort -g "$samples/$label.partmgr" | tail -n 1)" 'BEGIN {
+		printf "%-34s %.1f ms, longest %.1f ms; target 15 ms %s\n", label, ours, longest, ours <= 15 ? "met" : "MISSED" }'
+}
+
+# 16 clients at full speed, a new partition about every second; no premake
+demand_frontier()
+{
+	local seconds=60 rate
+	sql d "CREATE SEQUENCE frontier CACHE 100; CREATE TABLE fr (id bigint NOT NULL, v int) PARTITION BY RANGE (id);
+		SELECT create_parent('public.fr', 'id', '20000', p_premake := 1, p_start_partition := '0', p_default_table := false,
+			p_on_demand := true, p_automatic_maintenance := 'off'); UPDATE part_config SET on_demand_window = 100000" >/dev/null
+	echo "INSERT INTO fr VALUES (nextval('frontier'), :client_id);" >"$WORK/frontier.sql"
+	rm -f "$WORK"/frontier.log.*
+	PGOPTIONS="$PGOPTIONS -c session_preload_libraries=partmgr" pgbench -n -M prepared -c 16 -j 2 -T $seconds -l --log-prefix="$WORK/frontier.log" -f "$WORK/frontier.sql" d >"$WORK/pgbench.log" 2>&1 ||
+		{ cat "$WORK/pgbench.log"; failed=1; }
+	rate=$(cat "$WORK"/frontier.log.* | wc -l)
+	printf '%-34s %s\n' 'moving frontier, 16 clients' "$rate rows in $seconds s, $(sql d 'SELECT count(*) FROM fr') in the table, $(
+		sql d "SELECT count(*) FROM part_log WHERE action = 'on_demand' AND parent_table = 'fr'::regclass") partitions made; highest latency $(
+		cat "$WORK"/frontier.log.* | awk '{ if ($3 > m) m = $3 } END { printf "%.1f", m / 1000 }') ms; $(grep -i 'number of failed' "$WORK/pgbench.log")"
+}
+
+# the median of the ratios of samples taken one after the other: what is to be
+# seen here is smaller than the changes of a noisy machine over a minute
+report_pairs()
+{
+	local label=$1 target=$2
+	paste "$samples/$label.partmgr" "$samples/$label.not loaded" | awk '{ print $1 / $2 }' | sort -g |
+		awk -v label="$label" -v target="$target" -v ours="$(median "$label" partmgr)" -v hand="$(median "$label" 'not loaded')" '
+			{ v[NR] = $1 }
+			END { ratio = NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2
+				printf "%-34s %10.1f %10.1f %6.3f %-14s %s\n", label, ours, hand, ratio,
+					target " " (sprintf("%.2f", ratio) + 0 <= target ? "met" : "MISSED"), "pairs: " NR }' | tee -a "$WORK/report"
+}
+
+sides=('not loaded' partmgr)
+
+# demand_pairs WHICH: both statements, so often that the median says something
+demand_pairs()
+{
+	local r side
+	for ((r = 0; r < repeat; r++)); do
+		for side in "${sides[@]}"; do
+			demand_sample "INSERT ... SELECT, 2 million$1" "$side" 'INSERT INTO t SELECT * FROM src;'
+		done
+		for side in "${sides[@]}"; do
+			demand_sample "COPY, 1 million$1" "$side" "COPY t FROM '$WORK/rows';"
+		done
+		sides=("${sides[1]}" "${sides[0]}")
+	done
+	report_pairs "INSERT ... SELECT, 2 million$1" "$2"
+	report_pairs "COPY, 1 million$1" "$2"
+}
+
+# the table as everywhere, and what it is where rows cost least
+case_demand()
+{
+	demand_set
+	demand_pairs '' 1.02
+	sql d 'DROP INDEX t_created_at_idx, t_customer_idx; ALTER TABLE t DROP CONSTRAINT t_pkey'
+	demand_pairs ', no index' 1.02
+	echo "INSERT INTO t VALUES (:client_id, now() - interval '3 days', 1, 'what happened');" >"$WORK/single.sql"
+	demand_single
+	demand_first
+	demand_frontier
+}
+
 # ---------- writers ----------
 
 # eight writers at full speed, each row into the partition of now
@@ -552,7 +671,7 @@ case_writers()
 
 # ---------- all of them ----------
 
-cases=(create create5000 locks retire idle more memory look name writers)
+cases=(create create5000 locks retire idle more memory look name demand writers)
 [ $# -gt 0 ] && wanted=("$@") || wanted=("${cases[@]}")
 for name in "${wanted[@]}"; do
 	[[ " ${cases[*]} " == *" $name "* ]] || die "there is no case $name; cases are: ${cases[*]}"

@@ -15,10 +15,12 @@
 #	memory		10,000 runs in one session
 #	look		list_partitions, show_partitions, partition_health_summary
 #	name		show_partition_name
+#	demand		partitions on demand: rows that have a partition, a first row that has
+#				none, and writers on a moving frontier (a minute)
 #	writers		what maintenance adds to the transactions of 8 pgbench writers
 #				while somebody reads for 20 s (pgbench; no medians)
 #
-# Without arguments, or with CASE empty, all of them: some 18 minutes.  The CPUs
+# Without arguments, or with CASE empty, all of them: some 22 minutes.  The CPUs
 # of one machine are not independent: nothing else should run meanwhile.
 #
 # Exit code 0: all cases ran, whether or not targets were met; 1: one did not
