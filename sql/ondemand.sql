@@ -253,6 +253,27 @@ COPY cp (id) FROM STDIN;
 COPY (SELECT id + 60 FROM cp WHERE id < 30) TO PROGRAM 'cat > /dev/null';
 SELECT pg_catalog.partmgr_copy_covers(1);
 SELECT pg_catalog.partmgr_copy_divert(ROW(1));
+-- not even with a COPY around it
+COPY cp (id) FROM STDIN WHERE pg_catalog.partmgr_copy_covers('text'::text);
+95
+\.
+COPY cp (id) FROM STDIN WHERE pg_catalog.partmgr_copy_divert(ROW(id));
+95
+\.
+COPY cp (id) FROM STDIN WHERE pg_catalog.partmgr_copy_divert(ROW(n::text, id, "we""ird col", at));
+95
+\.
+COPY cp (id) FROM STDIN WHERE pg_catalog.partmgr_copy_divert(NULL);
+95
+\.
+CREATE FUNCTION outlives(int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN pg_catalog.partmgr_copy_covers($1); END';
+BEGIN;
+COPY cp (id) FROM STDIN WHERE outlives(id);
+3
+105
+\.
+SELECT outlives(4);
+ROLLBACK;
 CREATE RULE nothing AS ON INSERT TO cp WHERE new.id > 1000 DO INSTEAD NOTHING;
 COPY cp (id) FROM STDIN;
 95

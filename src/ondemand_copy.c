@@ -67,6 +67,8 @@ typedef struct CopySet
 /* one COPY that is being executed */
 typedef struct Copy
 {
+	struct Copy *outer;
+	uintptr_t	number;			/* from 1 on, no other has the same */
 	Oid			relid;
 	List	   *sets;			/* of CopySet */
 	CopySet    *first;
@@ -86,21 +88,36 @@ static ProcessUtility_hook_type previous_hook = NULL;
 
 /* ---------- what the WHERE asks ---------- */
 
-/* the COPY that calls: the innermost one when it called for the first time */
-static inline Copy *
-caller(FunctionCallInfo fcinfo)
+static void
+refuse_call(void)
 {
-	Copy	   *copy = fcinfo->flinfo->fn_extra;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("function can only be called by COPY into a partition set")));
+}
 
-	if (unlikely(copy == NULL))
-	{
-		if (copies == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("function can only be called by COPY into a partition set")));
-		copy = fcinfo->flinfo->fn_extra = copies;
-	}
+/*
+ * The COPY that has called before, if it is still there: an expression of a
+ * function may outlive it.  NULL otherwise.
+ */
+static inline Copy *
+known_caller(FunctionCallInfo fcinfo)
+{
+	Copy	   *copy = copies;
+
+	while (copy != NULL && copy->number != (uintptr_t) fcinfo->flinfo->fn_extra)
+		copy = copy->outer;
 	return copy;
+}
+
+/* who calls for the first time is the innermost COPY */
+static Copy *
+new_caller(FunctionCallInfo fcinfo)
+{
+	if (copies == NULL)
+		refuse_call();
+	fcinfo->flinfo->fn_extra = (void *) copies->number;
+	return copies;
 }
 
 static bool
@@ -118,9 +135,33 @@ covers(CopySet *set, Datum key, bool isnull)
 Datum
 partmgr_copy_covers(PG_FUNCTION_ARGS)
 {
-	const Copy *copy = caller(fcinfo);
+	Copy	   *copy = known_caller(fcinfo);
 
+	/* everybody may write this into a WHERE of his own, with any argument */
+	if (unlikely(copy == NULL))
+	{
+		if (copies == NULL ||
+			getBaseType(get_fn_expr_argtype(fcinfo->flinfo, 0)) != copies->first->demand->set->key.type)
+			refuse_call();
+		copy = new_caller(fcinfo);
+	}
 	PG_RETURN_BOOL(covers(copy->first, PG_GETARG_DATUM(0), PG_ARGISNULL(0)));
+}
+
+/* refuses a row that is not made of the columns of the table */
+static void
+check_row(const Copy *copy, TupleDesc desc)
+{
+	ListCell   *lc;
+
+	if (desc->natts != list_length(copy->columns))
+		refuse_call();
+	foreach(lc, copy->columns)
+	{
+		if (TupleDescAttr(desc, foreach_current_index(lc))->atttypid !=
+			TupleDescAttr(copy->slot->tts_tupleDescriptor, lfirst_int(lc) - 1)->atttypid)
+			refuse_call();
+	}
 }
 
 /* fills the slot of a COPY with a row as the WHERE gives it */
@@ -134,6 +175,7 @@ fill_slot(Copy *copy, HeapTupleHeader header)
 	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 	ListCell   *lc;
 
+	check_row(copy, desc);
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	ExecStoreAllNullTuple(copy->slot);
@@ -170,10 +212,14 @@ slot_is_covered(Copy *copy)
 Datum
 partmgr_copy_divert(PG_FUNCTION_ARGS)
 {
-	Copy	   *copy = caller(fcinfo);
+	Copy	   *copy = known_caller(fcinfo);
 	MemoryContext old;
 	bool		is_covered;
 
+	if (copy == NULL)
+		copy = new_caller(fcinfo);
+	if (PG_ARGISNULL(0))
+		refuse_call();
 	ResetExprContext(copy->econtext);
 	old = MemoryContextSwitchTo(copy->econtext->ecxt_per_tuple_memory);
 	fill_slot(copy, PG_GETARG_HEAPTUPLEHEADER(0));
@@ -450,8 +496,11 @@ run(PlannedStmt *pstmt, UTILITY_PARAMETERS)
 static void
 run_copy(Copy *copy, PlannedStmt *pstmt, UTILITY_PARAMETERS)
 {
+	static uintptr_t last_number = 0;
 	Copy	   *outer = copies;
 
+	copy->outer = outer;
+	copy->number = ++last_number;
 	copies = copy;
 	PG_TRY();
 	{

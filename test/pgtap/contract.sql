@@ -49,7 +49,9 @@ SELECT results_eq($$SELECT col FROM columns_of('partman.part_config')$$, ARRAY[
 	'cold_reindex boolean NOT NULL DEFAULT false',
 	'cold_tablespace text',
 	'cold_storage text',
-	'cold_cluster text'], 'columns of part_config');
+	'cold_cluster text',
+	'on_demand boolean NOT NULL DEFAULT false',
+	'on_demand_window integer NOT NULL DEFAULT 100'], 'columns of part_config');
 SELECT results_eq($$SELECT col FROM columns_of('partman.part_state')$$, ARRAY[
 	'parent_table regclass NOT NULL',
 	'next_run timestamp with time zone NOT NULL',
@@ -161,7 +163,7 @@ SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WH
 	ARRAY['part_config_abort_after_wait_check', 'part_config_archive_drops_check', 'part_config_archive_function_check',
 		'part_config_automatic_maintenance_check', 'part_config_cold_cluster_check', 'part_config_cold_storage_check',
 		'part_config_cold_tablespace_check', 'part_config_epoch_check', 'part_config_grace_drops_check', 'part_config_length_check',
-		'part_config_parent_table_pkey',
+		'part_config_on_demand_window_check', 'part_config_parent_table_pkey',
 		'part_config_retention_grace_check', 'part_config_retention_keep_newest_check', 'part_config_retention_partitions_check',
 		'part_config_type_check', 'positive_premake_check', 'retention_schema_not_empty_chk'],
 	'constraints of part_config have the names they have in pg_partman, if it has them');
@@ -186,7 +188,7 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	'function check_default(p_exact_count boolean DEFAULT true, p_ignore_infinity boolean DEFAULT false) -> TABLE(default_table text, count bigint) v',
 	'function config_cleanup(p_parent_table text) -> void v',
 	'function create_future_partitions(p_parent_table text, p_count integer) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
-	'function create_parent(p_parent_table text, p_control text, p_interval text, p_type text DEFAULT ''range''::text, p_epoch text DEFAULT ''none''::text, p_premake integer DEFAULT 4, p_start_partition text DEFAULT NULL::text, p_default_table boolean DEFAULT true, p_automatic_maintenance text DEFAULT ''on''::text, p_constraint_cols text[] DEFAULT NULL::text[], p_template_table text DEFAULT NULL::text, p_jobmon boolean DEFAULT true, p_date_trunc_interval text DEFAULT NULL::text, p_control_not_null boolean DEFAULT true, p_time_encoder text DEFAULT NULL::text, p_time_decoder text DEFAULT NULL::text, p_offset_id bigint DEFAULT 0, p_retention text DEFAULT NULL::text, p_time_zone text DEFAULT NULL::text, p_name_format text DEFAULT NULL::text, p_retention_keep_table boolean DEFAULT true, p_inherit_privileges boolean DEFAULT false) -> boolean v',
+	'function create_parent(p_parent_table text, p_control text, p_interval text, p_type text DEFAULT ''range''::text, p_epoch text DEFAULT ''none''::text, p_premake integer DEFAULT 4, p_start_partition text DEFAULT NULL::text, p_default_table boolean DEFAULT true, p_automatic_maintenance text DEFAULT ''on''::text, p_constraint_cols text[] DEFAULT NULL::text[], p_template_table text DEFAULT NULL::text, p_jobmon boolean DEFAULT true, p_date_trunc_interval text DEFAULT NULL::text, p_control_not_null boolean DEFAULT true, p_time_encoder text DEFAULT NULL::text, p_time_decoder text DEFAULT NULL::text, p_offset_id bigint DEFAULT 0, p_retention text DEFAULT NULL::text, p_time_zone text DEFAULT NULL::text, p_name_format text DEFAULT NULL::text, p_retention_keep_table boolean DEFAULT true, p_inherit_privileges boolean DEFAULT false, p_on_demand boolean DEFAULT false) -> boolean v',
 	'function drop_default(p_parent_table text) -> bigint v',
 	'function drop_old_partitions(p_parent_table text DEFAULT NULL::text, p_retention text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
 	'function drop_old_partitions(p_parent_table text, p_months integer, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
@@ -199,6 +201,8 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	'function part_config_forget() -> event_trigger v definer',
 	'function partition_gap_fill(p_parent_table text) -> integer v',
 	'function partition_health_summary(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, status text, partitions bigint, row_estimate bigint, bytes bigint, oldest text, newest text, partitions_ahead integer, time_ahead interval, pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint, last_run timestamp with time zone, last_error text, last_sqlstate text, last_error_at timestamp with time zone, next_run timestamp with time zone, problems text[], notes text[]) s',
+	'function partmgr_copy_covers("any") -> boolean i',
+	'function partmgr_copy_divert(record) -> boolean i',
 	'function queue_create_index_concurrently(p_parent_table text, p_definition text) -> bigint v',
 	'function queue_reindex_partitions(p_parent_table text) -> bigint v',
 	'function reattach_partition(p_partition text) -> void v',
@@ -289,7 +293,8 @@ SELECT results_eq($$SELECT name, setting, unit, vartype, context FROM pg_setting
 		('partmgr.enabled', 'on', NULL, 'bool', 'sighup'), ('partmgr.interval', '60', 's', 'integer', 'sighup'),
 		('partmgr.lock_timeout', '100', 'ms', 'integer', 'superuser'), ('partmgr.log_days', '90', NULL, 'integer', 'sighup'),
 		('partmgr.max_create', '1000', NULL, 'integer', 'superuser'), ('partmgr.max_workers', '2', NULL, 'integer', 'sighup'),
-		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser'), ('partmgr.step_timeout', '600000', 'ms', 'integer', 'sighup'),
+		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser'), ('partmgr.on_demand_max', '100', NULL, 'integer', 'superuser'),
+		('partmgr.on_demand_timeout', '2000', 'ms', 'integer', 'user'), ('partmgr.step_timeout', '600000', 'ms', 'integer', 'sighup'),
 		('partmgr.vacuum_cost_delay', '2', 'ms', 'real', 'sighup')$$, 'settings') FROM partman.run_maintenance();
 SELECT is_empty($$SELECT name FROM pg_settings WHERE name LIKE 'partmgr.%' AND short_desc !~ '^[A-Z].*\.$'$$, 'settings have descriptions');
 

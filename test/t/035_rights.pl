@@ -85,6 +85,8 @@ my %calls = (
 	check_default => [ '', '' ],
 	worker_status => [ '', '42501' ],
 	wake_worker => [ '', '42501' ],
+	partmgr_copy_covers => [ '1', '0A000' ],
+	partmgr_copy_divert => [ 'ROW(1)', '0A000' ],
 	part_config_check => [ '', '42804' ],
 	part_config_changed => [ '', '42804' ],
 	part_config_forget => [ '', '42804' ]);
@@ -109,7 +111,7 @@ foreach my $line (split(/\n/, $functions))
 	$args .= '::regclass' if $first eq 'regclass' && $args =~ /^'[^']*'$/;
 	$args =~ s/^('[^']*'),/$1::$first,/ if $first eq 'regclass' || $first eq 'text';
 	$args =~ s/'1 day'$/12/ if $name eq 'drop_old_partitions' && $signature =~ /integer/;
-	is(as_role('mallory', "SELECT * FROM partman.$name($args)"), $wanted, "mallory: $signature");
+	is(as_role('mallory', "SELECT * FROM " . ($name =~ /^partmgr_/ ? 'pg_catalog' : 'partman') . ".$name($args)"), $wanted, "mallory: $signature");
 }
 foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenance_proc()',
 	'SELECT * FROM partman.run_partition_maintenance()', 'SELECT * FROM partman.maintenance_plan()',
