@@ -18,6 +18,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/namespace.h"
@@ -73,6 +74,7 @@ typedef struct Copy
 	List	   *sets;			/* of CopySet */
 	CopySet    *first;
 	List	   *columns;		/* attribute numbers of those that are not computed */
+	Bitmapset  *named;			/* those that COPY has named; NULL: all */
 	TupleTableSlot *slot;		/* a row of the table, without what is computed */
 	ExprContext *econtext;
 	Tuplestorestate *kept;		/* NULL: no row was kept yet */
@@ -328,6 +330,7 @@ begin_copy(const CopyStmt *stmt)
 	const PmDemandTable *table;
 	Copy	   *copy;
 	bool		has_branches;
+	ListCell   *lc;
 
 	if (rel == NULL)
 		return NULL;
@@ -343,6 +346,9 @@ begin_copy(const CopyStmt *stmt)
 	copy->at_end.arg = copy;
 	MemoryContextRegisterResetCallback(copy->context, &copy->at_end);
 	copy->columns = plain_columns(RelationGetDescr(rel));
+	foreach(lc, stmt->attlist)
+		copy->named = bms_add_member(copy->named,
+									 get_attnum(relid, strVal(lfirst(lc))) - FirstLowInvalidHeapAttributeNumber);
 	copy->slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(RelationGetDescr(rel)), &TTSOpsVirtual);
 	copy->econtext = CreateStandaloneExprContext();
 	table = pm_demand_table(rel);
@@ -439,8 +445,8 @@ make_environment(const Copy *copy)
 }
 
 /*
- * Inserts the rows that were kept; returns how many.  That the user may is known:
- * COPY has checked it, for the columns that were named.  The others are defaults.
+ * Inserts the rows that were kept; returns how many.  The user needs the right to
+ * the columns that COPY has named: the others are defaults.
  */
 static uint64
 insert_kept(const Copy *copy)
@@ -458,7 +464,12 @@ insert_kept(const Copy *copy)
 	UpdateActiveSnapshotCommandId();
 	plan = pm_plan_statement(linitial(pg_analyze_and_rewrite_fixedparams(raw, sql, NULL, 0, environment)), sql);
 	foreach(lc, pm_rights_of(plan))
-		((PmRights *) lfirst(lc))->requiredPerms = 0;
+	{
+		PmRights   *rights = lfirst(lc);
+
+		if (rights->relid == copy->relid && copy->named != NULL)
+			rights->insertedCols = copy->named;
+	}
 	query = CreateQueryDesc(plan, sql, GetActiveSnapshot(), InvalidSnapshot,
 							None_Receiver, NULL, environment, 0);
 	ExecutorStart(query, 0);
