@@ -133,12 +133,12 @@ COMMENT ON OPERATOR pg_catalog.= (regclass, text) IS 'is this the table of that 
 -- it?  If not, it is kept for the end.  In pg_catalog, since whoever may COPY
 -- need not have a right on our schema.  Not immutable in truth, but so marked:
 -- COPY gives up inserting many rows at once beside a volatile function.
-CREATE FUNCTION pg_catalog.partmgr_copy_covers("any") RETURNS boolean
+CREATE FUNCTION pg_catalog.partmgr_copy_covers(bigint, "any") RETURNS boolean
 	AS 'MODULE_PATHNAME', 'partmgr_copy_covers' LANGUAGE C IMMUTABLE;
-COMMENT ON FUNCTION pg_catalog.partmgr_copy_covers("any") IS 'used by COPY into sets with on_demand; not to be called';
-CREATE FUNCTION pg_catalog.partmgr_copy_divert(record) RETURNS boolean
+COMMENT ON FUNCTION pg_catalog.partmgr_copy_covers(bigint, "any") IS 'used by COPY into sets with on_demand; not to be called';
+CREATE FUNCTION pg_catalog.partmgr_copy_divert(bigint, record) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'partmgr_copy_divert' LANGUAGE C IMMUTABLE;
-COMMENT ON FUNCTION pg_catalog.partmgr_copy_divert(record) IS 'used by COPY into sets with on_demand; not to be called';
+COMMENT ON FUNCTION pg_catalog.partmgr_copy_divert(bigint, record) IS 'used by COPY into sets with on_demand; not to be called';
 
 -- our bookkeeping; no row: the set came out of a dump and waits for resume_maintenance()
 CREATE TABLE part_state (

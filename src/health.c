@@ -514,7 +514,8 @@ diagnose(PmHealth *health, const Examination *exam)
 	note_blocked(health, exam->plan);
 	note_findings(health, exam->plan, STATUS_BLOCKED);
 	pm_health_on_demand(health, exam->look, exam->now);
-	note_findings(health, exam->plan, STATUS_GAPS);
+	if (!health->set->on_demand || health->has_default)
+		note_findings(health, exam->plan, STATUS_GAPS);
 	health->gaps = exam->plan->gaps;
 	note_minor(health, exam);
 	pm_health_notes(health, exam->look, exam->plan);

@@ -130,7 +130,7 @@ pm_health_on_demand(PmHealth *health, const PmLook *look, TimestampTz now)
 	count = pm_log_count(look->set->parent, PM_ON_DEMAND, now - ON_DEMAND_DAYS * USECS_PER_DAY);
 	if (count > 0)
 		health->notes = lappend(health->notes,
-								psprintf("%d partition%s had to be made on demand in the last %d days, for rows that came before maintenance: raise premake in part_config",
+								psprintf("%d partition%s had to be made on demand in the last %d days: if their rows were not of the past, raise premake in part_config",
 										 count, count == 1 ? "" : "s", ON_DEMAND_DAYS));
 }
 
@@ -161,6 +161,10 @@ pm_health_notes(PmHealth *health, const PmLook *look, const PartPlan *plan)
 					psprintf("default partition %s is locked and scanned whenever a partition is attached or detached, which cannot be done concurrently; no partitions are made on demand: %s removes it",
 							 pm_full_name(dflt),
 							 pm_health_call(health, "drop_default")));
+	if (look->set->on_demand && dflt == NULL && plan->gaps > 0)
+		health->notes = lappend(health->notes,
+								psprintf("%d range%s between partitions, which are made on demand: see partition_gap_fill()",
+										 plan->gaps, plan->gaps == 1 ? " is free" : "s are free"));
 	foreach(lc, plan->findings)
 	{
 		const PlanFinding *finding = lfirst(lc);

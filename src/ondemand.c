@@ -73,7 +73,7 @@ typedef struct Guard
 	List	   *merge;			/* of MergeInsert */
 	int			made;
 	const char *refused_name;	/* of the table that lacks a partition */
-	PmRefusal  *refusal;
+	const PmRefusal *refusal;
 	List	   *routings;		/* replaced, to be cleaned up at the end */
 	List	   *directories;
 	MemoryContextCallback at_end;
@@ -158,7 +158,7 @@ check_now(const PartSet *set, int64 raw)
 		return NULL;
 	if (!pm_key_position(&set->key, raw, false, &pos))
 		return pm_refuse("The key is beyond what a partition can be made for.", NULL);
-	return pm_demand_outside(set, pos, pm_key_now(&set->key, set->grid.zone, GetCurrentTimestamp()));
+	return pm_demand_outside(set, pos, pm_key_now(&set->key, set->grid.zone, GetCurrentTimestamp()), "now");
 }
 
 /* Has a partition made for a raw value, and the query see it. */
@@ -187,15 +187,27 @@ need(Guard *guard, Watch *watch, int64 raw)
 	MemoryContextSwitchTo(old);
 }
 
+static PmRefusal never = {
+	.detail = "No partition is made on demand for such a key."
+};
+
+static PmRefusal not_moved = {
+	.detail = "MERGE has partitions made on demand for the rows that it inserts only."
+};
+
 static void
 check_key(Guard *guard, Watch *watch, Datum value, bool isnull, TupleTableSlot *slot)
 {
 	int64		raw;
 
-	if (isnull || !pm_demand_raw(&watch->demand->set->key, value, &raw) ||
-		pm_cover_has(watch->demand, &watch->cover, raw))
+	if (isnull || !pm_demand_raw(&watch->demand->set->key, value, &raw))
+	{
+		/* a partition that is there may take it nevertheless */
+		guard->refusal = &never;
+		guard->refused_name = RelationGetRelationName(watch->rel);
 		return;
-	if (is_for(guard, watch, slot))
+	}
+	if (!pm_cover_has(watch->demand, &watch->cover, raw) && is_for(guard, watch, slot))
 		need(guard, watch, raw);
 }
 
@@ -402,6 +414,8 @@ prepare_merge(Guard *guard, Watch *watch)
 		}
 		guard->merge = lappend(guard->merge, insert);
 	}
+	guard->refusal = &not_moved;
+	guard->refused_name = RelationGetRelationName(watch->rel);
 	if (guard->merge == NIL)
 		guard->watches = NIL;	/* it only updates and deletes */
 }
@@ -595,29 +609,38 @@ executor_end(QueryDesc *query)
 		standard_ExecutorEnd(query);
 }
 
+/* is the library among those of a setting? */
+static bool
+names_library(const char *setting)
+{
+	char	   *value = pstrdup(GetConfigOption(setting, false, false));
+	List	   *files;
+	ListCell   *lc;
+
+	if (!SplitDirectoriesString(value, ',', &files))
+		return false;
+	foreach(lc, files)
+	{
+		const char *slash = last_dir_separator(lfirst(lc));
+
+		if (strcmp(slash ? slash + 1 : (char *) lfirst(lc), "partmgr") == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
- * pm_demand_is_loaded tells whether sessions of this server, or of this database
- * and role, have the library from their beginning.
+ * pm_demand_is_loaded tells whether sessions of this server, or at least those of
+ * some role or database, have the library from their beginning.
  */
 bool
 pm_demand_is_loaded(void)
 {
-	static const char *const settings[] = {"session_preload_libraries", "local_preload_libraries"};
-
-	for (int i = 0; i < lengthof(settings) && !pm_is_preloaded; i++)
-	{
-		char	   *value = pstrdup(GetConfigOption(settings[i], false, false));
-		List	   *files;
-		ListCell   *lc;
-
-		if (!SplitDirectoriesString(value, ',', &files))
-			continue;
-		foreach(lc, files)
-			if (strcmp(last_dir_separator(lfirst(lc)) ? last_dir_separator(lfirst(lc)) + 1 :
-					   (char *) lfirst(lc), "partmgr") == 0)
-				return true;
-	}
-	return pm_is_preloaded;
+	return pm_is_preloaded || names_library("session_preload_libraries") ||
+		names_library("local_preload_libraries") ||
+		pm_catalog_strings("SELECT setting FROM pg_db_role_setting, unnest(setconfig) AS setting"
+						   " WHERE setdatabase IN (0, $1) AND setting ~ '^(session|local)_preload_libraries=.*partmgr'",
+						   MyDatabaseId) != NIL;
 }
 
 /* pm_demand_install is called when the library is loaded, however that comes. */

@@ -116,8 +116,11 @@ typedef enum PmDemandState
 
 /* ---------- ondemand_make.c ---------- */
 extern PmRefusal *pm_demand_make(Oid parent, int64 raw, TimestampTz now);
-extern PmRefusal *pm_demand_outside(const PartSet *set, int64 pos, int64 anchor);
+extern PmRefusal *pm_demand_outside(const PartSet *set, int64 pos, int64 anchor,
+									const char *anchor_name);
 extern PmRefusal *pm_refuse(char *detail, char *hint);
+
+#define PM_ASK_HEALTH "partition_health_summary() tells what is in the way."
 
 /* ---------- ondemand_worker.c ---------- */
 extern PGDLLEXPORT void pm_demand_worker_main(Datum arg);

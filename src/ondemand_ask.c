@@ -18,6 +18,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xact.h"
 #include "catalog/pg_partitioned_table.h"
 #include "miscadmin.h"
@@ -43,8 +45,12 @@
 /* how often a partition that must be there is looked for */
 #define SEE_TRIES 10
 
-/* a process that was told to end has so long for it */
+/* a process that was cancelled, or told to end, has so long for it */
+#define CANCEL_MS 500
 #define END_MS 2000
+
+/* so much before us the process gives up, to say what it waits for */
+#define TELL_MS 150
 
 /* a request under way */
 typedef struct Request
@@ -168,7 +174,8 @@ prepare(Request *request)
 	demand->dboid = MyDatabaseId;
 	demand->parent = RelationGetRelid(request->rel);
 	demand->raw = request->raw;
-	demand->deadline = request->deadline;
+	demand->deadline = TimestampTzPlusMilliseconds(request->deadline,
+												   -Min(TELL_MS, pm_on_demand_timeout / 2));
 	demand->leader_pid = MyProcPid;
 	demand->leader_procno = pm_my_procno;
 	pg_atomic_init_u32(&demand->state, DEMAND_WAITS);
@@ -184,13 +191,30 @@ has_stopped(const Request *request)
 	return GetBackgroundWorkerPid(request->handle, &pid) == BGWH_STOPPED;
 }
 
+/* A cancel, which is no line in the server log, unlike the end of a process. */
+static void
+cancel(Request *request)
+{
+	pid_t		pid;
+
+	if (GetBackgroundWorkerPid(request->handle, &pid) == BGWH_STARTED)
+		kill(pid, SIGINT);
+	else
+		TerminateBackgroundWorker(request->handle);
+}
+
 /* Has the process end, if it does not by itself, and waits for that. */
 static void
 stop(Request *request)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), END_MS);
+	TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CANCEL_MS);
+	TimestampTz until = TimestampTzPlusMilliseconds(soon, END_MS);
 
-	TerminateBackgroundWorker(request->handle);
+	cancel(request);
+	while (!has_stopped(request) && GetCurrentTimestamp() < soon)
+		wait_until(soon, POLL_MS);
+	if (!has_stopped(request))
+		TerminateBackgroundWorker(request->handle);
 	while (!has_stopped(request) && GetCurrentTimestamp() < until)
 		wait_until(until, POLL_MS);
 }
@@ -256,7 +280,7 @@ have_made(Request *request)
 	PG_CATCH();
 	{
 		/* whoever cancels us does not want it any more */
-		TerminateBackgroundWorker(request->handle);
+		cancel(request);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

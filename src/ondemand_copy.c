@@ -69,7 +69,7 @@ typedef struct CopySet
 typedef struct Copy
 {
 	struct Copy *outer;
-	uintptr_t	number;			/* from 1 on, no other has the same */
+	int64		token;			/* nobody else knows it */
 	Oid			relid;
 	List	   *sets;			/* of CopySet */
 	CopySet    *first;
@@ -90,36 +90,22 @@ static ProcessUtility_hook_type previous_hook = NULL;
 
 /* ---------- what the WHERE asks ---------- */
 
-static void
-refuse_call(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("function can only be called by COPY into a partition set")));
-}
-
 /*
- * The COPY that has called before, if it is still there: an expression of a
- * function may outlive it.  NULL otherwise.
+ * The COPY that calls.  Everybody may write such calls into a WHERE of his own, or
+ * into a function, with any arguments; but only we know the token.
  */
 static inline Copy *
-known_caller(FunctionCallInfo fcinfo)
+caller(FunctionCallInfo fcinfo)
 {
 	Copy	   *copy = copies;
 
-	while (copy != NULL && copy->number != (uintptr_t) fcinfo->flinfo->fn_extra)
+	while (copy != NULL && (PG_ARGISNULL(0) || copy->token != PG_GETARG_INT64(0)))
 		copy = copy->outer;
+	if (unlikely(copy == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("function can only be called by COPY into a partition set")));
 	return copy;
-}
-
-/* who calls for the first time is the innermost COPY */
-static Copy *
-new_caller(FunctionCallInfo fcinfo)
-{
-	if (copies == NULL)
-		refuse_call();
-	fcinfo->flinfo->fn_extra = (void *) copies->number;
-	return copies;
 }
 
 static bool
@@ -133,37 +119,13 @@ covers(CopySet *set, Datum key, bool isnull)
 		pm_cover_has(set->demand, &set->cover, raw);
 }
 
-/* partmgr_copy_covers(key) tells whether a partition of the set takes a row. */
+/* partmgr_copy_covers(token, key) tells whether a partition of the set takes a row. */
 Datum
 partmgr_copy_covers(PG_FUNCTION_ARGS)
 {
-	Copy	   *copy = known_caller(fcinfo);
+	Copy	   *copy = caller(fcinfo);
 
-	/* everybody may write this into a WHERE of his own, with any argument */
-	if (unlikely(copy == NULL))
-	{
-		if (copies == NULL ||
-			getBaseType(get_fn_expr_argtype(fcinfo->flinfo, 0)) != copies->first->demand->set->key.type)
-			refuse_call();
-		copy = new_caller(fcinfo);
-	}
-	PG_RETURN_BOOL(covers(copy->first, PG_GETARG_DATUM(0), PG_ARGISNULL(0)));
-}
-
-/* refuses a row that is not made of the columns of the table */
-static void
-check_row(const Copy *copy, TupleDesc desc)
-{
-	ListCell   *lc;
-
-	if (desc->natts != list_length(copy->columns))
-		refuse_call();
-	foreach(lc, copy->columns)
-	{
-		if (TupleDescAttr(desc, foreach_current_index(lc))->atttypid !=
-			TupleDescAttr(copy->slot->tts_tupleDescriptor, lfirst_int(lc) - 1)->atttypid)
-			refuse_call();
-	}
+	PG_RETURN_BOOL(covers(copy->first, PG_GETARG_DATUM(1), PG_ARGISNULL(1)));
 }
 
 /* fills the slot of a COPY with a row as the WHERE gives it */
@@ -177,7 +139,6 @@ fill_slot(Copy *copy, HeapTupleHeader header)
 	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
 	ListCell   *lc;
 
-	check_row(copy, desc);
 	heap_deform_tuple(&tuple, desc, values, nulls);
 	ReleaseTupleDesc(desc);
 	ExecStoreAllNullTuple(copy->slot);
@@ -208,23 +169,19 @@ slot_is_covered(Copy *copy)
 }
 
 /*
- * partmgr_copy_divert(row) keeps a row that no partition takes for the end, and
+ * partmgr_copy_divert(token, row) keeps a row that no partition takes for the end, and
  * returns false; true for the others.
  */
 Datum
 partmgr_copy_divert(PG_FUNCTION_ARGS)
 {
-	Copy	   *copy = known_caller(fcinfo);
+	Copy	   *copy = caller(fcinfo);
 	MemoryContext old;
 	bool		is_covered;
 
-	if (copy == NULL)
-		copy = new_caller(fcinfo);
-	if (PG_ARGISNULL(0))
-		refuse_call();
 	ResetExprContext(copy->econtext);
 	old = MemoryContextSwitchTo(copy->econtext->ecxt_per_tuple_memory);
-	fill_slot(copy, PG_GETARG_HEAPTUPLEHEADER(0));
+	fill_slot(copy, PG_GETARG_HEAPTUPLEHEADER(1));
 	is_covered = slot_is_covered(copy);
 	if (!is_covered)
 	{
@@ -318,6 +275,19 @@ add_nested(Copy *copy, Relation root)
 	}
 }
 
+/* a number that nobody can guess, and that does not fit into an integer */
+static int64
+make_token(void)
+{
+	int64		result;
+
+	if (!pg_strong_random(&result, sizeof(result)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	return (result & PG_INT64_MAX) | (INT64CONST(1) << 62);
+}
+
 /*
  * What a COPY needs of the table; NULL if no partitions are made there on
  * demand.  This is only a look: COPY itself finds out what it may do.
@@ -342,6 +312,7 @@ begin_copy(const CopyStmt *stmt)
 	copy = palloc0(sizeof(Copy));
 	copy->relid = relid;
 	copy->context = CurrentMemoryContext;
+	copy->token = make_token();
 	copy->at_end.func = forget_copy;
 	copy->at_end.arg = copy;
 	MemoryContextRegisterResetCallback(copy->context, &copy->at_end);
@@ -373,11 +344,23 @@ column(const Copy *copy, AttrNumber attnum)
 	return (Node *) makeVar(1, attnum, attr->atttypid, attr->atttypmod, attr->attcollation, 0);
 }
 
+/* the token, as the parser makes a bigint of it */
 static Node *
-call(const char *function, Node *arg)
+token(const Copy *copy)
+{
+	A_Const    *constant = makeNode(A_Const);
+
+	constant->val.fval.type = T_Float;
+	constant->val.fval.fval = psprintf(INT64_FORMAT, copy->token);
+	constant->location = -1;
+	return (Node *) constant;
+}
+
+static Node *
+call(const Copy *copy, const char *function, Node *arg)
 {
 	return (Node *) makeFuncCall(list_make2(makeString("pg_catalog"), makeString(pstrdup(function))),
-								 list_make1(arg), COERCE_EXPLICIT_CALL, -1);
+								 list_make2(token(copy), arg), COERCE_EXPLICIT_CALL, -1);
 }
 
 /*
@@ -397,10 +380,10 @@ make_where(const Copy *copy, Node *where)
 	row->row_typeid = InvalidOid;
 	row->row_format = COERCE_EXPLICIT_CALL;
 	row->location = -1;
-	condition = call("partmgr_copy_divert", (Node *) row);
+	condition = call(copy, "partmgr_copy_divert", (Node *) row);
 	if (list_length(copy->sets) == 1 && set->constraint == NULL)
 		condition = (Node *) makeBoolExpr(OR_EXPR,
-										  list_make2(call("partmgr_copy_covers", column(copy, set->attnum)),
+										  list_make2(call(copy, "partmgr_copy_covers", column(copy, set->attnum)),
 													 condition), -1);
 	return where == NULL ? condition :
 		(Node *) makeBoolExpr(AND_EXPR, list_make2(where, condition), -1);
@@ -507,11 +490,9 @@ run(PlannedStmt *pstmt, UTILITY_PARAMETERS)
 static void
 run_copy(Copy *copy, PlannedStmt *pstmt, UTILITY_PARAMETERS)
 {
-	static uintptr_t last_number = 0;
 	Copy	   *outer = copies;
 
 	copy->outer = outer;
-	copy->number = ++last_number;
 	copies = copy;
 	PG_TRY();
 	{

@@ -42,12 +42,11 @@ limit_text(const PartSet *set, const char *word, int64 limit)
 }
 
 /*
- * pm_demand_outside refuses a position that is too far from the anchor (now, or
- * the highest key), or that retention would take at once; NULL if it is near
- * enough.
+ * pm_demand_outside refuses a position that is too far from the anchor, or that
+ * retention would take at once; NULL if it is near enough.
  */
 PmRefusal *
-pm_demand_outside(const PartSet *set, int64 pos, int64 anchor)
+pm_demand_outside(const PartSet *set, int64 pos, int64 anchor, const char *anchor_name)
 {
 	const PartInterval *interval = &set->grid.interval;
 	bool		is_below = pos < anchor;
@@ -57,7 +56,7 @@ pm_demand_outside(const PartSet *set, int64 pos, int64 anchor)
 		pm_key_add(&set->key, &set->grid, &set->retention, anchor, -1, &limit) && pos < limit)
 		return pm_refuse(psprintf("No partition is made on demand for a key%s that retention would take.",
 								  limit_text(set, "before", limit)),
-						 pstrdup("Lengthen the retention of the table, or make the partition by hand."));
+						 pstrdup("Lengthen the retention of the table."));
 	if (!pm_key_add(&set->key, &set->grid, interval, anchor,
 					is_below ? -set->on_demand_window : set->on_demand_window, &limit))
 		return NULL;			/* the type ends before */
@@ -65,8 +64,7 @@ pm_demand_outside(const PartSet *set, int64 pos, int64 anchor)
 		return NULL;
 	return pm_refuse(psprintf("No partition is made on demand for a key%s more than %d intervals %s %s.",
 							  limit_text(set, is_below ? "before" : "after", limit),
-							  set->on_demand_window, is_below ? "before" : "after",
-							  set->key.axis == AXIS_ID ? "the highest key" : "now"),
+							  set->on_demand_window, is_below ? "before" : "after", anchor_name),
 					 pstrdup("Correct the row, or raise on_demand_window in part_config."));
 }
 
@@ -80,7 +78,7 @@ look_at(Oid parent, PmRefusal **refusal)
 	if (set == NULL || !set->on_demand || !set->is_armed)
 	{
 		*refusal = pm_refuse(pstrdup("The table is not one where partitions are made on demand, or its configuration has changed in this transaction."),
-							 NULL);
+							 pstrdup("Commit the change first."));
 		return NULL;
 	}
 	look = pm_catalog_look(set);
@@ -91,15 +89,51 @@ look_at(Oid parent, PmRefusal **refusal)
 	return NULL;
 }
 
-/* refuses what is too far away; an id is measured from the highest one */
+/* the end of what partitions take that is nearest to a position; false: none */
+static bool
+nearest_end(const PmLook *look, int64 pos, int64 *end)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, look->partitions)
+	{
+		const Partition *partition = lfirst(lc);
+		const PartBound *bound = &partition->bound;
+
+		if (!partition->is_readable)
+			continue;
+		if (!bound->upper_open && bound->upper <= pos && (!found || bound->upper > *end))
+		{
+			*end = bound->upper;
+			found = true;
+		}
+		if (!bound->lower_open && bound->lower > pos && !found)
+		{
+			*end = bound->lower;
+			found = true;
+		}
+	}
+	return found;
+}
+
+/*
+ * Refuses what is too far away.  An id is measured from the highest one, or while
+ * there is no row, from the partitions.
+ */
 static PmRefusal *
 check_distance(const PmLook *look, int64 pos, TimestampTz now)
 {
+	const PartSet *set = look->set;
 	PmOrder		order = {.now = now, .create = true};
 	PlanPoint	point;
+	int64		end = 0;
 
 	pm_find_point(look, &order, &point);
-	return point.has_anchor ? pm_demand_outside(look->set, pos, point.anchor) : NULL;
+	if (point.has_anchor)
+		return pm_demand_outside(set, pos, point.anchor,
+								 set->key.axis == AXIS_ID ? "the highest key" : "now");
+	return nearest_end(look, pos, &end) ? pm_demand_outside(set, pos, end, "the partitions") : NULL;
 }
 
 /* the plan that makes the partition for a position; without steps if there is one */
@@ -191,7 +225,8 @@ pm_demand_make(Oid parent, int64 raw, TimestampTz now)
 	pm_catalog_check_steps(look, tmpl, plan);
 	if (((PlanStep *) linitial(plan->steps))->blocked)
 		return pm_refuse(psprintf("No partition could be made on demand: %s.",
-								  ((PlanStep *) linitial(plan->steps))->blocked), NULL);
+								  ((PlanStep *) linitial(plan->steps))->blocked),
+						 pstrdup(PM_ASK_HEALTH));
 	make(look, plan, tmpl, raw, now);
 	return NULL;
 }

@@ -21,6 +21,7 @@
 
 #include <signal.h>
 
+#include "maintenance.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "ondemand.h"
@@ -43,6 +44,7 @@ typedef struct Attempt
 {
 	PmDemand   *demand;
 	PmRefusal  *refusal;
+	ErrorData  *problem;
 	MemoryContext context;
 } Attempt;
 
@@ -104,6 +106,34 @@ pause_before_retry(void)
 	ResetLatch(MyLatch);
 }
 
+/* what cannot be undone has been: for those who ask later why there is none */
+static void
+note_failure(void *arg)
+{
+	Attempt    *attempt = arg;
+	PmLogEntry	entry = {
+		.parent = attempt->demand->parent,
+		.action = "failed",
+		.message = psprintf("on demand: %s", attempt->problem->message)
+	};
+	bool		needs_update;
+
+	pm_transaction_begin("partmgr: noting a failure");
+	if (pm_config_ready(&needs_update) && !pm_log_repeats(&entry))
+		pm_log_failure(entry.parent, entry.action, attempt->problem->sqlerrcode, entry.message);
+	pm_transaction_end();
+}
+
+/* what the one who waits is told about an error */
+static PmRefusal *
+refusal_of(const ErrorData *problem)
+{
+	return pm_refuse(psprintf(problem->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ?
+							  "The owner of the table could not make a partition on demand: %s." :
+							  "No partition could be made on demand: %s.", problem->message),
+					 problem->hint ? problem->hint : pstrdup(PM_ASK_HEALTH));
+}
+
 /* Try until the time is over; what is locked now may be free in a moment. */
 static void
 serve(PmDemand *demand, MemoryContext context)
@@ -122,9 +152,11 @@ serve(PmDemand *demand, MemoryContext context)
 		pause_before_retry();
 	}
 	if (problem != NULL)
-		attempt.refusal = pm_refuse(psprintf("No partition could be made on demand: %s.", problem->message),
-									problem->hint);
+		attempt.refusal = refusal_of(problem);
 	report(demand, attempt.refusal ? DEMAND_REFUSED : DEMAND_DONE, attempt.refusal);
+	attempt.problem = problem;
+	if (problem != NULL)
+		(void) pm_worker_guarded(note_failure, &attempt, context);
 }
 
 /* pm_demand_worker_main is the process. */
