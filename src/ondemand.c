@@ -22,64 +22,20 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
-#include "catalog/partition.h"
 #include "executor/execPartition.h"
 #include "executor/executor.h"
+#include "guard.h"
 #include "miscadmin.h"
-#include "ondemand.h"
-#include "optimizer/optimizer.h"
 #include "partitioning/partdesc.h"
-#include "storage/lmgr.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
 
-/* a set to which rows of a ModifyTable may go */
-typedef struct Watch
-{
-	PmDemandSet *demand;
-	Relation	rel;
-	bool		is_nested;		/* it is part of the table that is written to */
-	AttrNumber	attr;			/* of the key in a row; MERGE: of the target */
-	PmCover		cover;
-	ExprState  *constraint;		/* what rows a nested set takes */
-} Watch;
-
-/* how MERGE comes to the key of a row that it inserts */
-typedef struct MergeInsert
-{
-	ExprState  *when;			/* NULL: always */
-	ExprState  *key;
-	bool		does_nothing;
-} MergeInsert;
-
-/* one ModifyTable of a query that is being executed */
-typedef struct Guard
-{
-	struct Guard *next;
-	PlanState  *node;			/* brings the rows */
-	ExecProcNodeMtd fetch;		/* what it really does */
-	ModifyTableState *mtstate;
-	EState	   *estate;
-	ExprContext *econtext;		/* of our expressions, made when one is evaluated */
-	List	   *watches;		/* empty: it is only known why there will be none */
-	Watch	   *only;			/* the one that tells the key by a column, if so */
-	List	   *merge;			/* of MergeInsert */
-	int			made;
-	const char *refused_name;	/* of the table that lacks a partition */
-	const PmRefusal *refusal;
-	List	   *routings;		/* replaced, to be cleaned up at the end */
-	List	   *directories;
-	MemoryContextCallback at_end;
-} Guard;
-
-static Guard *guards = NULL;	/* the innermost statement first */
+Guard	   *pm_guards = NULL;
 
 static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorRun_hook_type previous_run = NULL;
@@ -88,9 +44,9 @@ static ExecutorEnd_hook_type previous_end = NULL;
 
 /* ---------- a row without a home ---------- */
 
-/* what partitions take, as the query sees them */
-static void
-read_cover(Guard *guard, Watch *watch)
+/* pm_guard_read_cover finds what partitions take, as the query sees them. */
+void
+pm_guard_read_cover(Guard *guard, Watch *watch)
 {
 	EState	   *estate = guard->estate;
 
@@ -123,7 +79,7 @@ refresh(Guard *guard)
 			ExecSetupPartitionTupleRouting(estate, mtstate->rootResultRelInfo->ri_RelationDesc);
 	}
 	foreach(lc, guard->watches)
-		read_cover(guard, lfirst(lc));
+		pm_guard_read_cover(guard, lfirst(lc));
 }
 
 static ExprContext *
@@ -189,10 +145,6 @@ need(Guard *guard, Watch *watch, int64 raw)
 
 static PmRefusal never = {
 	.detail = "No partition is made on demand for such a key."
-};
-
-static PmRefusal not_moved = {
-	.detail = "MERGE has partitions made on demand for the rows that it inserts only."
 };
 
 static void
@@ -263,11 +215,11 @@ check_row(Guard *guard, TupleTableSlot *slot)
 	}
 }
 
-/* in place of what the node does: the next row, which has a partition then */
-static TupleTableSlot *
-fetch_checked(PlanState *node)
+/* pm_guard_fetch replaces what the node does: the next row has a partition. */
+TupleTableSlot *
+pm_guard_fetch(PlanState *node)
 {
-	Guard	   *guard = guards;
+	Guard	   *guard = pm_guards;
 	Watch	   *only;
 	TupleTableSlot *slot;
 
@@ -290,203 +242,6 @@ fetch_checked(PlanState *node)
 }
 
 
-/* ---------- which statements are guarded ---------- */
-
-static void
-forget_guard(void *arg)
-{
-	Guard	  **link = &guards;
-	ListCell   *lc;
-
-	foreach(lc, ((Guard *) arg)->watches)
-		pm_demand_unpin(((Watch *) lfirst(lc))->demand);
-	while (*link != NULL && *link != arg)
-		link = &(*link)->next;
-	if (*link != NULL)
-		*link = (*link)->next;
-}
-
-static void
-add_watch(Guard *guard, Relation rel, PmDemandSet *demand, AttrNumber attr)
-{
-	Watch	   *watch = palloc0(sizeof(Watch));
-
-	watch->demand = demand;
-	watch->rel = rel;
-	watch->attr = attr;
-	guard->watches = lappend(guard->watches, watch);
-}
-
-/* adds the sets that are part of the table that an INSERT writes to */
-static void
-add_nested(Guard *guard, Relation root)
-{
-	ListCell   *lc;
-
-	foreach(lc, pm_demand_below(RelationGetRelid(root)))
-	{
-		Relation	rel;
-		const PmDemandTable *table;
-		Watch	   *watch;
-		List	   *constraint;
-
-		/* who keeps us out changes the set: its rows are on their own */
-		if (!ConditionalLockRelationOid(lfirst_oid(lc), RowExclusiveLock))
-			continue;
-		rel = try_relation_open(lfirst_oid(lc), NoLock);
-		if (rel == NULL)
-			continue;
-		table = pm_demand_table(rel);
-		if (table->demand == NULL)
-		{
-			relation_close(rel, NoLock);
-			continue;
-		}
-		add_watch(guard, rel, table->demand,
-				  get_attnum(RelationGetRelid(root), table->demand->set->key.attname));
-		watch = llast(guard->watches);
-		watch->is_nested = true;
-		constraint = map_partition_varattnos(RelationGetPartitionQual(rel), 1, root, rel);
-		watch->constraint = ExecPrepareCheck(constraint, guard->estate);
-	}
-}
-
-/* where an UPDATE leaves the new value of a column; 0 if it does not set it */
-static AttrNumber
-updated_attr(ModifyTableState *mtstate, const char *name)
-{
-	AttrNumber	attnum;
-	ListCell   *lc;
-
-	if (pm_update_columns(mtstate) == NIL)
-		return InvalidAttrNumber;
-	attnum = get_attnum(RelationGetRelid(mtstate->resultRelInfo->ri_RelationDesc), name);
-	foreach(lc, (List *) linitial(pm_update_columns(mtstate)))
-		if (lfirst_int(lc) == attnum)
-			return foreach_current_index(lc) + 1;
-	return InvalidAttrNumber;
-}
-
-/*
- * Has it be said why no partition is made for rows of a MERGE: what could tell
- * their keys must not be evaluated twice.
- */
-static void
-refuse_merge(Guard *guard, Watch *watch)
-{
-	guard->refusal = pm_refuse("No partition is made on demand for a MERGE that inserts what volatile functions return.",
-							   "Evaluate them in the source of the MERGE.");
-	guard->refused_name = RelationGetRelationName(watch->rel);
-	guard->watches = guard->merge = NIL;
-}
-
-/* Prepares the expressions that give the keys of what a MERGE inserts. */
-static void
-prepare_merge(Guard *guard, Watch *watch)
-{
-	ModifyTableState *mtstate = guard->mtstate;
-	ListCell   *lc;
-
-	foreach(lc, pm_merge_not_matched(mtstate->resultRelInfo))
-	{
-		MergeAction *action = ((MergeActionState *) lfirst(lc))->mas_action;
-		MergeInsert *insert = palloc0(sizeof(MergeInsert));
-
-		if (contain_volatile_functions(action->qual))
-		{
-			refuse_merge(guard, watch);
-			return;
-		}
-		if (action->qual)
-			insert->when = ExecInitQual((List *) action->qual, &mtstate->ps);
-		insert->does_nothing = action->commandType != CMD_INSERT;
-		if (!insert->does_nothing)
-		{
-			TargetEntry *entry = list_nth_node(TargetEntry, action->targetList,
-											   watch->demand->set->key.attnum - 1);
-
-			if (contain_volatile_functions((Node *) entry->expr))
-			{
-				refuse_merge(guard, watch);
-				return;
-			}
-			insert->key = ExecInitExpr(entry->expr, &mtstate->ps);
-		}
-		guard->merge = lappend(guard->merge, insert);
-	}
-	guard->refusal = &not_moved;
-	guard->refused_name = RelationGetRelationName(watch->rel);
-	if (guard->merge == NIL)
-		guard->watches = NIL;	/* it only updates and deletes */
-}
-
-/* finds the sets to which rows of a ModifyTable may go; false if there is none */
-static bool
-find_watches(Guard *guard)
-{
-	ModifyTableState *mtstate = guard->mtstate;
-	Relation	root = mtstate->rootResultRelInfo->ri_RelationDesc;
-	const PmDemandTable *table = pm_demand_table(root);
-	bool		has_branches = table->has_branches;
-	AttrNumber	attr;
-
-	if (table->demand != NULL)
-	{
-		const PartKey *key = &table->demand->set->key;
-
-		attr = mtstate->operation == CMD_UPDATE ?
-			updated_attr(mtstate, key->attname) : key->attnum;
-		if (AttributeNumberIsValid(attr))
-			add_watch(guard, root, table->demand, attr);
-	}
-	if (mtstate->operation == CMD_MERGE && guard->watches != NIL)
-		prepare_merge(guard, linitial(guard->watches));
-	if (mtstate->operation == CMD_INSERT && has_branches)
-		add_nested(guard, root);
-	return guard->watches != NIL || guard->refusal != NULL;
-}
-
-/* Guards a ModifyTable, if it writes to a set with on_demand. */
-static void
-guard_node(ModifyTableState *mtstate)
-{
-	PlanState  *node = outerPlanState(mtstate);
-	EState	   *estate = mtstate->ps.state;
-	Relation	root = mtstate->rootResultRelInfo->ri_RelationDesc;
-	MemoryContext old;
-	Guard	   *guard;
-	ListCell   *lc;
-
-	if (root->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
-		mtstate->operation == CMD_DELETE)
-		return;
-	old = MemoryContextSwitchTo(estate->es_query_cxt);
-	guard = palloc0(sizeof(Guard));
-	guard->mtstate = mtstate;
-	guard->estate = estate;
-	if (find_watches(guard))
-	{
-		foreach(lc, guard->watches)
-		{
-			pm_demand_pin(((Watch *) lfirst(lc))->demand);
-			read_cover(guard, lfirst(lc));
-		}
-		if (list_length(guard->watches) == 1 && guard->merge == NIL)
-			guard->only = linitial(guard->watches);
-		guard->node = node;
-		guard->fetch = node->ExecProcNodeReal;
-		guard->at_end.func = forget_guard;
-		guard->at_end.arg = guard;
-		MemoryContextRegisterResetCallback(estate->es_query_cxt, &guard->at_end);
-		guard->next = guards;
-		guards = guard;
-		if (guard->watches != NIL)
-			ExecSetExecProcNode(node, fetch_checked);
-	}
-	MemoryContextSwitchTo(old);
-}
-
-
 /* ---------- hooks ---------- */
 
 static void
@@ -504,9 +259,9 @@ executor_start(QueryDesc *query, int eflags)
 		IsBinaryUpgrade)
 		return;
 	if (IsA(query->planstate, ModifyTableState))
-		guard_node((ModifyTableState *) query->planstate);
+		pm_guard_node((ModifyTableState *) query->planstate);
 	foreach(lc, query->estate->es_auxmodifytables)
-		guard_node(lfirst(lc));
+		pm_guard_node(lfirst(lc));
 }
 
 static void
@@ -521,7 +276,7 @@ run(PM_RUN_PARAMETERS)
 static Guard *
 guard_of(const EState *estate)
 {
-	for (Guard *guard = guards; guard != NULL; guard = guard->next)
+	for (Guard *guard = pm_guards; guard != NULL; guard = guard->next)
 		if (guard->estate == estate)
 			return guard;
 	return NULL;
@@ -537,7 +292,7 @@ explain_error(const EState *estate)
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 	ErrorData  *edata = CopyErrorData();
 
-	for (Guard *guard = guards; guard != NULL; guard = guard->next)
+	for (Guard *guard = pm_guards; guard != NULL; guard = guard->next)
 	{
 		const PmRefusal *refusal = guard->refusal;
 
@@ -558,7 +313,7 @@ explain_error(const EState *estate)
 static void
 executor_run(PM_RUN_PARAMETERS)
 {
-	if (guards == NULL || guard_of(query->estate) == NULL)
+	if (pm_guards == NULL || guard_of(query->estate) == NULL)
 	{
 		run(PM_RUN_ARGUMENTS);
 		return;
@@ -600,7 +355,7 @@ end_guard(Guard *guard)
 static void
 executor_end(QueryDesc *query)
 {
-	for (Guard *guard = guards; guard != NULL; guard = guard->next)
+	for (Guard *guard = pm_guards; guard != NULL; guard = guard->next)
 		if (guard->estate == query->estate)
 			end_guard(guard);
 	if (previous_end)

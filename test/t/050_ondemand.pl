@@ -161,6 +161,23 @@ $locks->query_safe('COMMIT');
 is(end_psql($session), '', 'the INSERT waits for that');
 $locks->quit;
 
+# COPY in binary, of more rows than fit into work_mem, and with bad lines left out
+my $file = $node->basedir . '/rows';
+$node->safe_psql('postgres', "COPY (SELECT 300000 + n % 50 * 10, n FROM generate_series(1, 100000) n) TO '$file' (FORMAT binary)");
+is($node->safe_psql('postgres', "SET work_mem = '64kB'; COPY ids FROM '$file' (FORMAT binary); SELECT count(*), count(DISTINCT tableoid) FROM ids WHERE id >= 300000"),
+	'100000|50', 'COPY in binary');
+SKIP:
+{
+	skip 'ON_ERROR is since 17', 1 if $node->pg_version < 17;
+	append_to_file("$file.txt", "310005\t1\nbad\t1\n310015\t1\n310006\tbad\n25\t9\n");
+	$node->safe_psql('postgres', "COPY ids FROM '$file.txt' (ON_ERROR ignore)");
+	is($node->safe_psql('postgres', "SELECT string_agg(id::text, ' ' ORDER BY id) FROM ids WHERE id >= 310000"), '310005 310015', 'COPY with ON_ERROR ignore');
+}
+
+# rows that are written directly into a partition are on their own
+($rc, $out, $err) = $node->psql('postgres', 'INSERT INTO ids_p20 VALUES (315005)');
+like($err, qr/new row for relation "ids_p20" violates partition constraint/, 'a row for another partition');
+
 # writers on a moving frontier: a new partition every few milliseconds, no error, no lost row
 $node->safe_psql('postgres', <<'SQL');
 CREATE SEQUENCE frontier;
