@@ -236,6 +236,7 @@ extern List *pm_catalog_look_many(List *sets);
 extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
 extern void pm_catalog_prepare(List *looks);
 extern PmTemplate *pm_catalog_template(const PmLook *look);
+extern PmTemplate *pm_catalog_retire_template(const PmLook *look);
 extern void pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 								   PartPlan *plan);
 extern int	pm_catalog_lock_budget(const PmTemplate *tmpl);

@@ -85,6 +85,22 @@ pm_count_creations(const PartPlan *plan)
 	return n;
 }
 
+/* does nothing of a plan make or attach a partition? */
+static bool
+only_retires(const PartPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		const PlanStep *step = lfirst(lc);
+
+		if (step->kind == STEP_CREATE || step->kind == STEP_REATTACH)
+			return false;
+	}
+	return true;
+}
+
 /* the set with what an order asks for in place of its configuration */
 static PartSet *
 ordered_set(const PartSet *set, const PmOrder *order)
@@ -150,7 +166,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	if (plan->steps == NIL)
 		return plan;
 
-	*tmpl = pm_catalog_template(look);
+	*tmpl = only_retires(plan) ? pm_catalog_retire_template(look) :
+		pm_catalog_template(look);
 	if (pm_count_creations(plan) > FEW_CREATIONS)
 	{
 		int			budget = pm_catalog_lock_budget(*tmpl);

@@ -229,6 +229,25 @@ pm_catalog_template(const PmLook *look)
 	return tmpl;
 }
 
+/*
+ * pm_catalog_retire_template reads as much of it as retirement asks for.  Where the
+ * parent has no trigger it has no foreign key either, in or out, and then that is
+ * nothing.
+ */
+PmTemplate *
+pm_catalog_retire_template(const PmLook *look)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(look->set->parent));
+	bool		has_triggers = true;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		has_triggers = ((Form_pg_class) GETSTRUCT(tuple))->relhastriggers;
+		ReleaseSysCache(tuple);
+	}
+	return has_triggers ? pm_catalog_template(look) : palloc0(sizeof(PmTemplate));
+}
+
 /* pm_catalog_key_test is a condition that a row's key lies in a bound. */
 char *
 pm_catalog_key_test(const PartSet *set, const PartBound *bound)
