@@ -140,6 +140,15 @@ CREATE FUNCTION pg_catalog.partmgr_copy_divert(bigint, record) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'partmgr_copy_divert' LANGUAGE C IMMUTABLE;
 COMMENT ON FUNCTION pg_catalog.partmgr_copy_divert(bigint, record) IS 'used by COPY into sets with on_demand; not to be called';
 
+-- The trigger that notes changed rows while a table is rewritten, and what has
+-- values compressed anew.  In pg_catalog for the same reason.
+CREATE FUNCTION pg_catalog.partmgr_rewrite_note() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'partmgr_rewrite_note' LANGUAGE C;
+COMMENT ON FUNCTION pg_catalog.partmgr_rewrite_note() IS 'trigger on a table that is rewritten: notes the rows that change';
+CREATE FUNCTION pg_catalog.partmgr_unpacked(anyelement) RETURNS anyelement
+	AS 'MODULE_PATHNAME', 'partmgr_unpacked' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION pg_catalog.partmgr_unpacked(anyelement) IS 'the value, not compressed';
+
 -- our bookkeeping; no row: the set came out of a dump and waits for resume_maintenance()
 CREATE TABLE part_state (
 	parent_table regclass PRIMARY KEY,
@@ -351,9 +360,88 @@ COMMENT ON COLUMN part_job.interrupted IS 'how often in a row its worker was gon
 COMMENT ON COLUMN part_job.sqlstate IS 'SQLSTATE of a failure';
 COMMENT ON COLUMN part_job.message IS 'the failure, or what is waited for';
 
+-- rows that go to other tables, and how far they are
+CREATE TABLE part_rewrite (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	parent_table regclass NOT NULL,
+	kind text NOT NULL CONSTRAINT part_rewrite_kind_check
+		CHECK (kind IN ('convert', 'drain', 'split', 'merge', 'interval', 'compress', 'undo')),
+	options jsonb NOT NULL,
+	-- true: the worker does it; false: the session of a CALL
+	is_queued boolean NOT NULL,
+	state text NOT NULL DEFAULT 'queued' CONSTRAINT part_rewrite_state_check
+		CHECK (state IN ('queued', 'running', 'paused', 'cancelling', 'done', 'failed', 'cancelled')),
+	phase text NOT NULL DEFAULT 'prepare' CONSTRAINT part_rewrite_phase_check
+		CHECK (phase IN ('prepare', 'watch', 'copy', 'build', 'apply', 'clean')),
+	asked_by text NOT NULL,
+	asked_at timestamptz NOT NULL,
+	started_at timestamptz,
+	phase_at timestamptz,
+	finished_at timestamptz,
+	worker_pid int,
+	-- tables of ours: where rows are routed, what changed, what has no target yet
+	frame oid,
+	notes oid,
+	rest oid,
+	units int NOT NULL DEFAULT 0,
+	rows_done bigint NOT NULL DEFAULT 0,
+	rows_total bigint NOT NULL DEFAULT 0,
+	bytes_done bigint NOT NULL DEFAULT 0,
+	bytes_total bigint NOT NULL DEFAULT 0,
+	sqlstate text,
+	message text
+);
+CREATE INDEX part_rewrite_parent_table_idx ON part_rewrite (parent_table);
+
+COMMENT ON TABLE part_rewrite IS 'rewrites that were asked for; the view rewrite_progress shows them';
+COMMENT ON COLUMN part_rewrite.id IS 'what pause_rewrite(), resume_rewrite() and cancel_rewrite() take';
+COMMENT ON COLUMN part_rewrite.parent_table IS 'the set, or the table that is to become one';
+COMMENT ON COLUMN part_rewrite.kind IS 'convert, drain, split, merge, interval, compress or undo';
+COMMENT ON COLUMN part_rewrite.options IS 'what was asked for';
+COMMENT ON COLUMN part_rewrite.is_queued IS 'true: for the worker; false: for the session of a CALL';
+COMMENT ON COLUMN part_rewrite.state IS 'queued, running, paused, cancelling, done, failed or cancelled';
+COMMENT ON COLUMN part_rewrite.phase IS 'prepare, watch, copy, build, apply or clean';
+COMMENT ON COLUMN part_rewrite.asked_by IS 'the role that asked for it';
+COMMENT ON COLUMN part_rewrite.asked_at IS 'when';
+COMMENT ON COLUMN part_rewrite.started_at IS 'when a process began';
+COMMENT ON COLUMN part_rewrite.phase_at IS 'when the phase began';
+COMMENT ON COLUMN part_rewrite.finished_at IS 'when it ended';
+COMMENT ON COLUMN part_rewrite.worker_pid IS 'the process that works on it, or did';
+COMMENT ON COLUMN part_rewrite.frame IS 'the table through which rows are routed';
+COMMENT ON COLUMN part_rewrite.notes IS 'the table of keys of rows that were changed meanwhile';
+COMMENT ON COLUMN part_rewrite.rest IS 'the table of rows for which there is no partition yet';
+COMMENT ON COLUMN part_rewrite.units IS 'swaps done';
+COMMENT ON COLUMN part_rewrite.rows_done IS 'rows copied';
+COMMENT ON COLUMN part_rewrite.rows_total IS 'rows to be copied, estimated';
+COMMENT ON COLUMN part_rewrite.bytes_done IS 'bytes of the sources read';
+COMMENT ON COLUMN part_rewrite.bytes_total IS 'bytes of the sources to be read';
+COMMENT ON COLUMN part_rewrite.sqlstate IS 'SQLSTATE of a failure';
+COMMENT ON COLUMN part_rewrite.message IS 'the failure, or what is waited for';
+
+CREATE TABLE part_rewrite_source (
+	rewrite bigint NOT NULL,
+	relation oid NOT NULL,
+	place int NOT NULL,
+	file oid NOT NULL,
+	blocks bigint NOT NULL,
+	next_block bigint NOT NULL,
+	shape text,
+	PRIMARY KEY (rewrite, relation)
+);
+
+COMMENT ON TABLE part_rewrite_source IS 'the tables whose rows a rewrite copies';
+COMMENT ON COLUMN part_rewrite_source.rewrite IS 'the rewrite';
+COMMENT ON COLUMN part_rewrite_source.relation IS 'the table';
+COMMENT ON COLUMN part_rewrite_source.place IS 'their order';
+COMMENT ON COLUMN part_rewrite_source.file IS 'its file when copying began; 0: it has not';
+COMMENT ON COLUMN part_rewrite_source.blocks IS 'its end at that time';
+COMMENT ON COLUMN part_rewrite_source.next_block IS 'copied up to here';
+COMMENT ON COLUMN part_rewrite_source.shape IS 'its columns and our triggers at that time';
+
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_job ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_rewrite ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_detached ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_hold ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_state ENABLE ROW LEVEL SECURITY;
@@ -384,9 +472,12 @@ CREATE POLICY read_own ON part_upkeep FOR SELECT
 CREATE POLICY read_own ON part_job FOR SELECT
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
 		   OR pg_has_role('pg_monitor', 'USAGE'));
+CREATE POLICY read_own ON part_rewrite FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
 
-REVOKE ALL ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job FROM PUBLIC;
-GRANT SELECT ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job TO PUBLIC;
+REVOKE ALL ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite, part_rewrite_source FROM PUBLIC;
+GRANT SELECT ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite TO PUBLIC;
 GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
 	retention_schema, retention_keep_index, retention_keep_table,
 	infinite_time_partitions, jobmon, inherit_privileges, ignore_default_data,
@@ -747,6 +838,376 @@ CREATE VIEW part_jobs WITH (security_barrier) AS
 		OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW part_jobs IS 'reindexing and new indexes that were asked for, and how far they are';
 GRANT SELECT ON part_jobs TO PUBLIC;
+
+--
+-- Rows that go to other tables
+--
+
+CREATE FUNCTION convert_table(
+	p_table text,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_default_table boolean DEFAULT true,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION convert_table(text, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE convert_table_proc(
+	p_table text,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_default_table boolean DEFAULT true,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C;
+COMMENT ON PROCEDURE convert_table_proc(text, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; in this session';
+CREATE FUNCTION convert_table(
+	p_table regclass,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_default_table boolean DEFAULT true,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION convert_table(regclass, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE convert_table_proc(
+	p_table regclass,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_default_table boolean DEFAULT true,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C;
+COMMENT ON PROCEDURE convert_table_proc(regclass, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; in this session';
+
+CREATE FUNCTION drain_default(
+	p_parent_table text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_drain_default' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drain_default(text, text, text, int) IS 'give the rows of the default partition partitions of their own; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE drain_default_proc(
+	p_parent_table text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_drain_default' LANGUAGE C;
+COMMENT ON PROCEDURE drain_default_proc(text, text, text, int) IS 'give the rows of the default partition partitions of their own; in this session';
+CREATE FUNCTION drain_default(
+	p_parent_table regclass,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_drain_default' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drain_default(regclass, text, text, int) IS 'give the rows of the default partition partitions of their own; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE drain_default_proc(
+	p_parent_table regclass,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_drain_default' LANGUAGE C;
+COMMENT ON PROCEDURE drain_default_proc(regclass, text, text, int) IS 'give the rows of the default partition partitions of their own; in this session';
+
+CREATE FUNCTION split_partition(
+	p_partition text,
+	p_interval text DEFAULT NULL,
+	p_at text[] DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_split_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION split_partition(text, text, text[], text, text, int) IS 'make several partitions of one; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE split_partition_proc(
+	p_partition text,
+	p_interval text DEFAULT NULL,
+	p_at text[] DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_split_partition' LANGUAGE C;
+COMMENT ON PROCEDURE split_partition_proc(text, text, text[], text, text, int) IS 'make several partitions of one; in this session';
+CREATE FUNCTION split_partition(
+	p_partition regclass,
+	p_interval text DEFAULT NULL,
+	p_at text[] DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_split_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION split_partition(regclass, text, text[], text, text, int) IS 'make several partitions of one; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE split_partition_proc(
+	p_partition regclass,
+	p_interval text DEFAULT NULL,
+	p_at text[] DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_split_partition' LANGUAGE C;
+COMMENT ON PROCEDURE split_partition_proc(regclass, text, text[], text, text, int) IS 'make several partitions of one; in this session';
+
+CREATE FUNCTION merge_partitions(
+	p_parent_table text,
+	p_from text,
+	p_to text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_merge_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION merge_partitions(text, text, text, text, text, int) IS 'make one partition of those between two bounds; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE merge_partitions_proc(
+	p_parent_table text,
+	p_from text,
+	p_to text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_merge_partitions' LANGUAGE C;
+COMMENT ON PROCEDURE merge_partitions_proc(text, text, text, text, text, int) IS 'make one partition of those between two bounds; in this session';
+CREATE FUNCTION merge_partitions(
+	p_parent_table regclass,
+	p_from text,
+	p_to text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_merge_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION merge_partitions(regclass, text, text, text, text, int) IS 'make one partition of those between two bounds; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE merge_partitions_proc(
+	p_parent_table regclass,
+	p_from text,
+	p_to text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_merge_partitions' LANGUAGE C;
+COMMENT ON PROCEDURE merge_partitions_proc(regclass, text, text, text, text, int) IS 'make one partition of those between two bounds; in this session';
+
+CREATE FUNCTION change_interval(
+	p_parent_table text,
+	p_interval text,
+	p_existing boolean DEFAULT false,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_change_interval' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION change_interval(text, text, boolean, text, text, int) IS 'change the width of new partitions, or of all; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE change_interval_proc(
+	p_parent_table text,
+	p_interval text,
+	p_existing boolean DEFAULT false,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_change_interval' LANGUAGE C;
+COMMENT ON PROCEDURE change_interval_proc(text, text, boolean, text, text, int) IS 'change the width of new partitions, or of all; in this session';
+CREATE FUNCTION change_interval(
+	p_parent_table regclass,
+	p_interval text,
+	p_existing boolean DEFAULT false,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_change_interval' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION change_interval(regclass, text, boolean, text, text, int) IS 'change the width of new partitions, or of all; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE change_interval_proc(
+	p_parent_table regclass,
+	p_interval text,
+	p_existing boolean DEFAULT false,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_change_interval' LANGUAGE C;
+COMMENT ON PROCEDURE change_interval_proc(regclass, text, boolean, text, text, int) IS 'change the width of new partitions, or of all; in this session';
+
+CREATE FUNCTION compress_partitions(
+	p_parent_table text,
+	p_older_than text,
+	p_method text DEFAULT 'lz4',
+	p_order_index text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_compress_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION compress_partitions(text, text, text, text, text, text, int) IS 'write old partitions anew, compressed; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE compress_partitions_proc(
+	p_parent_table text,
+	p_older_than text,
+	p_method text DEFAULT 'lz4',
+	p_order_index text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_compress_partitions' LANGUAGE C;
+COMMENT ON PROCEDURE compress_partitions_proc(text, text, text, text, text, text, int) IS 'write old partitions anew, compressed; in this session';
+CREATE FUNCTION compress_partitions(
+	p_parent_table regclass,
+	p_older_than text,
+	p_method text DEFAULT 'lz4',
+	p_order_index text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_compress_partitions' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION compress_partitions(regclass, text, text, text, text, text, int) IS 'write old partitions anew, compressed; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE compress_partitions_proc(
+	p_parent_table regclass,
+	p_older_than text,
+	p_method text DEFAULT 'lz4',
+	p_order_index text DEFAULT NULL,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_compress_partitions' LANGUAGE C;
+COMMENT ON PROCEDURE compress_partitions_proc(regclass, text, text, text, text, text, int) IS 'write old partitions anew, compressed; in this session';
+
+CREATE FUNCTION unpartition(
+	p_parent_table text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_unpartition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION unpartition(text, text, text, int) IS 'make a plain table of a set, under its name, while it is used; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE unpartition_proc(
+	p_parent_table text,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_unpartition' LANGUAGE C;
+COMMENT ON PROCEDURE unpartition_proc(text, text, text, int) IS 'make a plain table of a set, under its name, while it is used; in this session';
+CREATE FUNCTION unpartition(
+	p_parent_table regclass,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_unpartition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION unpartition(regclass, text, text, int) IS 'make a plain table of a set, under its name, while it is used; by the worker: returns the number of the rewrite';
+CREATE PROCEDURE unpartition_proc(
+	p_parent_table regclass,
+	p_mode text DEFAULT 'online',
+	p_policy text DEFAULT 'strict',
+	p_rows_per_second int DEFAULT NULL
+)
+	AS 'MODULE_PATHNAME', 'partmgr_unpartition' LANGUAGE C;
+COMMENT ON PROCEDURE unpartition_proc(regclass, text, text, int) IS 'make a plain table of a set, under its name, while it is used; in this session';
+
+CREATE FUNCTION convert_table_plan(p_table text, p_control text)
+	RETURNS TABLE (object text, what text, is_problem boolean)
+	AS 'MODULE_PATHNAME', 'partmgr_convert_table_plan' LANGUAGE C STABLE;
+COMMENT ON FUNCTION convert_table_plan(text, text) IS 'what hangs on a table, what becomes of it when the table is converted, and what stands in the way';
+CREATE FUNCTION convert_table_plan(p_table regclass, p_control text)
+	RETURNS TABLE (object text, what text, is_problem boolean)
+	AS 'MODULE_PATHNAME', 'partmgr_convert_table_plan' LANGUAGE C STABLE;
+COMMENT ON FUNCTION convert_table_plan(regclass, text) IS 'what hangs on a table, what becomes of it when the table is converted, and what stands in the way';
+
+CREATE FUNCTION pause_rewrite(p_rewrite bigint)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_pause_rewrite' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION pause_rewrite(bigint) IS 'have a rewrite stop where it is; false if it is not at work';
+CREATE FUNCTION resume_rewrite(p_rewrite bigint)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_resume_rewrite' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION resume_rewrite(bigint) IS 'have the worker go on with a rewrite';
+CREATE PROCEDURE resume_rewrite_proc(p_rewrite bigint)
+	AS 'MODULE_PATHNAME', 'partmgr_resume_rewrite' LANGUAGE C;
+COMMENT ON PROCEDURE resume_rewrite_proc(bigint) IS 'go on with a rewrite in this session';
+CREATE FUNCTION cancel_rewrite(p_rewrite bigint)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_cancel_rewrite' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION cancel_rewrite(bigint) IS 'end a rewrite and leave all as it was; false if it has ended already';
+
+-- rows of a table of ours, counted by the statistics: notes that are not applied yet
+CREATE VIEW rewrite_progress WITH (security_barrier) AS
+	SELECT r.id, r.parent_table, r.kind, r.options,
+		CASE WHEN r.state = 'running' AND NOT EXISTS
+			(SELECT FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.granted
+				AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+				AND l.classid = 1886218103 AND l.objid::bigint = r.id AND l.objsubid = 3)
+			THEN CASE WHEN r.is_queued THEN 'queued' ELSE 'interrupted' END
+			ELSE r.state END AS state,
+		r.phase, r.units, r.rows_done, r.rows_total, r.bytes_done, r.bytes_total,
+		CASE WHEN r.phase = 'copy' AND r.rows_done > 0 THEN
+			(r.rows_done / greatest(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - r.started_at), 0.001))::bigint END AS rows_per_second,
+		pg_catalog.pg_stat_get_live_tuples(r.notes) AS notes,
+		r.started_at, r.phase_at,
+		CASE WHEN r.phase = 'copy' AND r.bytes_done > 0 AND r.bytes_total >= r.bytes_done THEN
+			pg_catalog.clock_timestamp() + (pg_catalog.clock_timestamp() - r.started_at)
+				* ((r.bytes_total - r.bytes_done)::double precision / r.bytes_done) END AS copied_at,
+		r.finished_at, r.asked_by, r.sqlstate, r.message
+	FROM part_rewrite r
+	WHERE pg_catalog.pg_has_role((SELECT relowner FROM pg_catalog.pg_class WHERE oid = r.parent_table), 'USAGE')
+		OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
+COMMENT ON VIEW rewrite_progress IS 'rewrites that were asked for, how far they are and how they ended';
+GRANT SELECT ON rewrite_progress TO PUBLIC;
 
 --
 -- Look

@@ -47,6 +47,12 @@ state_name(const PmSlot *slot, const PmLaneSlot *lane)
 	return NULL;				/* keep compiler quiet */
 }
 
+static const char *const lane_names[PM_LANES] = {
+	[LANE_CREATE] = "create",
+	[LANE_UPKEEP] = "upkeep",
+	[LANE_REWRITE] = "rewrite"
+};
+
 static void
 put_lane(ReturnSetInfo *rsinfo, const PmSlot *slot, PmLane lane)
 {
@@ -62,7 +68,7 @@ put_lane(ReturnSetInfo *rsinfo, const PmSlot *slot, PmLane lane)
 	else
 		nulls[1] = true;
 	values[2] = CStringGetTextDatum(state_name(slot, work));
-	values[3] = CStringGetTextDatum(lane == LANE_CREATE ? "create" : "upkeep");
+	values[3] = CStringGetTextDatum(lane_names[lane]);
 	values[4] = TimestampTzGetDatum(next_due);
 	nulls[4] = TIMESTAMP_NOT_FINITE(next_due);
 	values[5] = Int32GetDatum(work->pid);

@@ -175,6 +175,20 @@ typedef RangeTblEntry PmRights;
 #define pm_merge_not_matched(rri) ((rri)->ri_notMatchedMergeAction)
 #endif
 
+/* The process of a virtual transaction: 17 has another number for it. */
+#if PG_VERSION_NUM >= 170000
+#define pm_vxid_proc(vxid) ProcNumberGetProc((vxid).procNumber)
+#else
+#define pm_vxid_proc(vxid) BackendIdGetProc((vxid).backendId)
+#endif
+
+/* Columns of one table in terms of another's: 16 can leave some out. */
+#if PG_VERSION_NUM >= 160000
+#define pm_attribute_map(to, from) build_attrmap_by_name(to, from, false)
+#else
+#define pm_attribute_map(to, from) build_attrmap_by_name(to, from)
+#endif
+
 /* Databases whose DROP was cut short: known since 15.4 and 14.9. */
 #ifndef DATCONNLIMIT_INVALID_DB
 #define DATCONNLIMIT_INVALID_DB (-2)

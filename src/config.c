@@ -127,15 +127,19 @@ table_of(char letter)
 			return "part_upkeep";
 		case 'j':
 			return "part_job";
+		case 'r':
+			return "part_rewrite";
+		case 'p':
+			return "part_rewrite_source";
 		default:
 			return "part_log";
 	}
 }
 
 /*
- * pm_config_sql replaces %c, %s, %l, %d, %h, %u and %j by the qualified names of
- * part_config, part_state, part_log, part_detached, part_hold, part_upkeep and
- * part_job.
+ * pm_config_sql replaces %c, %s, %l, %d, %h, %u, %j, %r and %p by the qualified
+ * names of part_config, part_state, part_log, part_detached, part_hold,
+ * part_upkeep, part_job, part_rewrite and part_rewrite_source.
  */
 char *
 pm_config_sql(const PmExtension *ext, const char *sql)
@@ -316,6 +320,17 @@ pm_config_insert(const PartSet *set, const char *const *columns,
 						  names.data, params.data),
 				 ncolumns + 1, types, datums, nulls);
 	pm_spi_end(&spi);
+}
+
+/* pm_config_set_interval changes the width of new partitions; without keeps_name, their names. */
+void
+pm_config_set_interval(Oid parent, const char *interval, bool keeps_name)
+{
+	(void) pm_config_write("UPDATE %c SET partition_interval = $2,"
+						   " name_format = CASE WHEN $3 THEN name_format END WHERE parent_table = $1::regclass",
+						   3, (Oid[]) {OIDOID, TEXTOID, BOOLOID},
+						   (Datum[]) {ObjectIdGetDatum(parent), CStringGetTextDatum(interval),
+							   BoolGetDatum(keeps_name)}, NULL);
 }
 
 /* the tables whose rows go with a set's row of part_config */

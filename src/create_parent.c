@@ -468,6 +468,48 @@ make_partitions(const PmLook *look, const CreateOrder *order,
 	return has_partition;
 }
 
+/* what an order comes to, before anything is written */
+typedef struct Creation
+{
+	PartSet    *set;
+	PmLook	   *look;
+	SetShape	shape;
+	PmConfigText text;
+} Creation;
+
+/* prepare looks at the table, and refuses what makes no sense. */
+static void
+prepare(const CreateOrder *order, Creation *creation)
+{
+	PartInterval interval;
+	PartSet    *set;
+
+	check_arguments(order);
+	creation->set = set = begin_set(order);
+	read_interval_argument(set, order, &interval);
+	if (order->time_zone != NULL && set->key.axis != AXIS_ID)
+		set->grid.zone = read_time_zone(order->time_zone);
+	creation->look = pm_catalog_look(set);
+	pm_adopt_shape(creation->look, order, &interval, &creation->shape);
+	make_text(creation->look, order, &creation->shape, &creation->text);
+	if (set->key.axis == AXIS_ID && order->time_zone != NULL)
+		creation->text.time_zone = order->time_zone;	/* refused by the next line */
+	pm_create_check_set(set, &creation->text);
+}
+
+/*
+ * pm_create_set returns the set that an order would make of a partitioned table,
+ * and writes nothing.
+ */
+PartSet *
+pm_create_set(const CreateOrder *order)
+{
+	Creation	creation;
+
+	prepare(order, &creation);
+	return creation.set;
+}
+
 /*
  * pm_create_parent manages a partitioned table.  Returns false, with a WARNING
  * and with the configuration kept, if it has no partition in the end.
@@ -475,26 +517,15 @@ make_partitions(const PmLook *look, const CreateOrder *order,
 bool
 pm_create_parent(const CreateOrder *order)
 {
+	Creation	creation;
 	PartSet    *set;
 	PmLook	   *look;
-	PartInterval interval;
-	SetShape	shape;
-	PmConfigText text;
 	bool		wants_default;
 	bool		has_partition;
 
-	/* look, and refuse */
-	check_arguments(order);
-	set = begin_set(order);
-	read_interval_argument(set, order, &interval);
-	if (order->time_zone != NULL && set->key.axis != AXIS_ID)
-		set->grid.zone = read_time_zone(order->time_zone);
-	look = pm_catalog_look(set);
-	pm_adopt_shape(look, order, &interval, &shape);
-	make_text(look, order, &shape, &text);
-	if (set->key.axis == AXIS_ID && order->time_zone != NULL)
-		text.time_zone = order->time_zone;	/* refused by the next line */
-	pm_create_check_set(set, &text);
+	prepare(order, &creation);
+	set = creation.set;
+	look = creation.look;
 	check_unmanaged(set);
 	if (order->on_demand)
 		pm_create_check_on_demand(set, order->default_table);
@@ -504,14 +535,14 @@ pm_create_parent(const CreateOrder *order)
 	 * Write, and maintain.  An empty default comes last: it is cheaper to
 	 * attach partitions without.  One with rows comes first: they are moved.
 	 */
-	write_config(set, order, &text);
+	write_config(set, order, &creation.text);
 	wants_default = order->default_table && look->dflt == NULL;
 	if (wants_default && has_default_table(set))
 	{
 		pm_ddl_create_default(look, pm_catalog_template(look));
 		wants_default = false;
 	}
-	has_partition = make_partitions(look, order, &shape);
+	has_partition = make_partitions(look, order, &creation.shape);
 	if (wants_default)
 		pm_ddl_create_default(look, pm_catalog_template(look));
 	if (look->dflt)

@@ -52,6 +52,7 @@ typedef struct SetShape
 
 /* ---------- create_parent.c ---------- */
 extern bool pm_create_parent(const CreateOrder *order);
+extern PartSet *pm_create_set(const CreateOrder *order);
 extern void pm_create_check_set(PartSet *set, const PmConfigText *text);
 extern void pm_create_check_on_demand(const PartSet *set, bool wants_default);
 

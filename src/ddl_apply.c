@@ -277,10 +277,12 @@ run_statements(const PartSet *set, List *statements)
 	pm_spi_end(&spi);
 }
 
-/* the replica identity can be set only once ATTACH has made the index */
-static void
-set_replica_identity(const PartSet *set, const PmTemplate *tmpl,
-					 const char *name)
+/*
+ * pm_ddl_set_identity gives a partition its replica identity, which can be done
+ * only once ATTACH has made the index.
+ */
+void
+pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, const char *name)
 {
 	Oid			partition = get_relname_relid(name, get_namespace_oid(set->schema, false));
 	Oid			index = pm_catalog_child_index(partition, tmpl->replident_index);
@@ -353,7 +355,7 @@ pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step,
 	run_statements(set, pm_ddl_statements(look, tmpl, step));
 	mark_step(look, step);
 	if (step->kind == STEP_CREATE && OidIsValid(tmpl->replident_index))
-		set_replica_identity(set, tmpl, step->name);
+		pm_ddl_set_identity(set, tmpl, step->name);
 	CommandCounterIncrement();
 }
 
@@ -382,7 +384,7 @@ pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl)
 	run_statements(set, pm_ddl_default_statements(set, tmpl, name, exists));
 	CommandCounterIncrement();
 	if (OidIsValid(tmpl->replident_index))
-		set_replica_identity(set, tmpl, name);
+		pm_ddl_set_identity(set, tmpl, name);
 }
 
 /* pm_ddl_drop_default drops the default partition, which the caller has emptied. */

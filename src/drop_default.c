@@ -66,9 +66,12 @@ is_finite(const PartKey *key)
 	}
 }
 
-/* lowest_key finds the lowest key in the default from a raw value on. */
-static bool
-lowest_key(const PmLook *look, const int64 *from, int64 *raw)
+/*
+ * pm_default_lowest_key finds the lowest key in the default, from a raw value on
+ * if there is one; false if there is none that a bound can have.
+ */
+bool
+pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *raw)
 {
 	const PartKey *key = &look->set->key;
 	const char *column = quote_identifier(key->attname);
@@ -203,13 +206,13 @@ place_all(Drain *drain, int64 total)
 	const PmLook *look = drain->look;
 	int64		raw;
 	int64		next;
-	bool		more = lowest_key(look, NULL, &raw);
+	bool		more = pm_default_lowest_key(look, NULL, &raw);
 
 	find_end(drain);
 	while (more)
 	{
 		CHECK_FOR_INTERRUPTS();
-		more = place(drain, raw, &next) && lowest_key(look, &next, &raw);
+		more = place(drain, raw, &next) && pm_default_lowest_key(look, &next, &raw);
 	}
 	if (drain->placed != total)
 		ereport(ERROR,

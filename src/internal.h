@@ -29,6 +29,7 @@ extern bool pm_is_preloaded;	/* there is a worker */
 extern int	pm_interval;		/* s */
 extern bool pm_enabled;
 extern int	pm_max_workers;
+extern int	pm_max_rewrites;
 extern int	pm_lock_timeout;	/* ms */
 extern int	pm_step_timeout;	/* ms; 0: none */
 extern int	pm_max_create;		/* partitions a run may make */
@@ -51,16 +52,17 @@ extern void pm_failpoint_define(void);
 #endif
 
 /*
- * Work on a set is divided between two lanes, each with workers of its own, so
- * that creation waits for nothing slow.
+ * Work on a set is divided between lanes, each with workers of its own, so that
+ * creation waits for nothing slow, and nothing waits for a rewrite.
  */
 typedef enum PmLane
 {
 	LANE_CREATE,				/* partitions that will be needed */
-	LANE_UPKEEP					/* retention, and those no longer written */
+	LANE_UPKEEP,				/* retention, and those no longer written */
+	LANE_REWRITE				/* rows that go to other tables, for hours */
 } PmLane;
 
-#define PM_LANES (LANE_UPKEEP + 1)
+#define PM_LANES (LANE_REWRITE + 1)
 
 /* ---------- attempt.c ---------- */
 extern ErrorData *pm_attempt(void (*work) (void *arg), void *arg);
@@ -148,6 +150,7 @@ extern List *pm_config_parents(bool automatic_only, bool armed_only);
 extern List *pm_config_read(List *parents);
 extern PartSet *pm_config_read_one(Oid parent);
 extern bool pm_config_exists(Oid parent);
+extern void pm_config_set_interval(Oid parent, const char *interval, bool keeps_name);
 extern void pm_config_insert(const PartSet *set, const char *const *columns,
 							 const char *const *values, int ncolumns);
 extern bool pm_config_delete(Oid parent, bool replace);
@@ -199,6 +202,8 @@ extern void pm_hold_delete(int64 id);
 /* ---------- upkeep.c ---------- */
 extern void pm_upkeep_read(PartSet *set, List *partitions);
 extern void pm_upkeep_check(const PartSet *set, PartPlan *plan);
+extern void pm_upkeep_note(Oid table, const char *task, Oid parent, const char *detail,
+						   int64 bytes_before, int64 bytes_after);
 
 /* ---------- catalog.c ---------- */
 
@@ -251,6 +256,8 @@ extern List *pm_catalog_publications(const PartSet *set,
 									 const Partition *partition);
 extern char *pm_catalog_key_test(const PartSet *set, const PartBound *bound);
 extern List *pm_catalog_strings(const char *sql, Oid oid);
+extern List *pm_catalog_texts(const char *sql, Oid oid);
+extern List *pm_catalog_grants(Oid like, const char *table);
 extern char *pm_qualified_name(Oid relation);
 /* the same of a PartSet or Partition, without asking the catalogs */
 #define pm_full_name(thing) quote_qualified_identifier((thing)->schema, (thing)->name)
@@ -276,6 +283,7 @@ typedef struct PmReference
 extern void pm_obstacle_check(const PmLook *look, PmTemplate *tmpl,
 							  PartPlan *plan);
 extern char *pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms);
+extern char *pm_obstacle_process(int pid);
 extern char *pm_obstacle_cancel(Oid parent, Oid owner, bool exclusive);
 
 /* ---------- lockwait.c ---------- */
@@ -308,6 +316,7 @@ extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 							 List *steps);
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
 extern void pm_ddl_drop_default(const PmLook *look);
+extern void pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, const char *name);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
 extern List *pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step);
 extern char *pm_ddl_upkeep_locks(const PlanStep *step);
@@ -392,6 +401,7 @@ extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
 /* ---------- reattach.c, drop_default.c ---------- */
 extern void pm_reattach(Oid parent, Oid partition, TimestampTz now);
 extern int64 pm_drop_default(Oid parent, TimestampTz now);
+extern bool pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *raw);
 
 /* ---------- run.c, run_upkeep.c ---------- */
 extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now, PmLane lane);

@@ -176,7 +176,8 @@ start_worker(const PmDatabase *database, const PmStart *start)
 	strlcpy(worker.bgw_library_name, "partmgr", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "pm_worker_main", BGW_MAXLEN);
 	strlcpy(worker.bgw_type,
-			start->lane == LANE_CREATE ? "partmgr worker" : "partmgr upkeep worker",
+			start->lane == LANE_CREATE ? "partmgr worker" :
+			start->lane == LANE_UPKEEP ? "partmgr upkeep worker" : "partmgr rewrite worker",
 			BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "%s for database \"%s\"",
 			 worker.bgw_type, database->name);

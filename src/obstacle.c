@@ -237,6 +237,16 @@ pm_obstacle_holders(Oid parent, bool exclusive, int older_than_ms)
 	return all == NIL ? NULL : (char *) linitial(all);
 }
 
+/* pm_obstacle_process describes a process; NULL if it is gone. */
+char *
+pm_obstacle_process(int pid)
+{
+	List	   *all = pm_catalog_strings("SELECT " BACKEND_TEXT " FROM pg_stat_activity a WHERE a.pid = $1::int4",
+										 (Oid) pid);
+
+	return all == NIL ? NULL : (char *) linitial(all);
+}
+
 /* a cancellation, for pm_attempt */
 typedef struct CancelCall
 {

@@ -27,6 +27,7 @@ PG_MODULE_MAGIC;
 int			pm_interval = 60;
 bool		pm_enabled = true;
 int			pm_max_workers = 2;
+int			pm_max_rewrites = 1;
 int			pm_lock_timeout = 100;
 int			pm_step_timeout = 600000;
 int			pm_max_create = 1000;
@@ -65,6 +66,12 @@ define_worker_settings(void)
 							"Upkeep never takes all of them, so that creation can go on.",
 							&pm_max_workers,
 							2, 1, 64,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("partmgr.max_rewrites",
+							"Sets how many databases have rows rewritten by a worker at the same time.",
+							"These workers do not count for partmgr.max_workers.",
+							&pm_max_rewrites,
+							1, 0, 64,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("partmgr.step_timeout",
 							"Sets how long one step of the worker may take; 0 is no limit.",

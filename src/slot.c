@@ -120,6 +120,7 @@ pm_slot_find_or_add(Oid dboid)
 		/* who creates tells what there is for the other lane */
 		slot->lanes[LANE_CREATE].next_due = slot->created;
 		slot->lanes[LANE_UPKEEP].next_due = DT_NOEND;
+		slot->lanes[LANE_REWRITE].next_due = DT_NOEND;
 	}
 	return slot;
 }
@@ -244,13 +245,13 @@ after_seconds(TimestampTz from, int seconds)
 /*
  * pm_slot_latest_due is the latest time that a worker may note for a lane,
  * DT_NOEND aside.  Somebody looks at each database with something to do once
- * an interval; for the upkeep lane the worker that creates does, and comes
+ * an interval; for the other lanes the worker that creates does, and comes
  * before this time.
  */
 TimestampTz
 pm_slot_latest_due(PmLane lane, TimestampTz now)
 {
-	return after_seconds(now, lane == LANE_UPKEEP ? 2 * pm_interval : pm_interval);
+	return after_seconds(now, lane == LANE_CREATE ? pm_interval : 2 * pm_interval);
 }
 
 /*
@@ -327,7 +328,8 @@ survey(LaneWork *work, TimestampTz now)
  *
  * Creation goes first, and keeps one worker to itself: upkeep, which may take
  * hours, never has all of them.  With a single worker the lanes take turns: a
- * creation, then the upkeep that has waited for it.
+ * creation, then the upkeep that has waited for it.  Rewrites have workers of
+ * their own.
  */
 static bool
 choose_lane(const LaneWork *work, TimestampTz now, PmLane *lane)
@@ -335,6 +337,9 @@ choose_lane(const LaneWork *work, TimestampTz now, PmLane *lane)
 	bool		create_is_due = work[LANE_CREATE].time <= now;
 	bool		upkeep_is_due = work[LANE_UPKEEP].time <= now;
 
+	*lane = LANE_REWRITE;
+	if (work[LANE_REWRITE].time <= now && work[LANE_REWRITE].busy < pm_max_rewrites)
+		return true;
 	if (work[LANE_CREATE].busy + work[LANE_UPKEEP].busy >= pm_max_workers)
 		return false;
 	if (pm_max_workers > 1 && work[LANE_UPKEEP].busy >= pm_max_workers - 1)

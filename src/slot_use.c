@@ -215,7 +215,7 @@ wake_slot(PmSlot *slot)
 		PmLaneSlot *lane = &slot->lanes[i];
 
 		look_again(lane);
-		if (i == LANE_UPKEEP && slot->state != DB_WITH)
+		if (i != LANE_CREATE && slot->state != DB_WITH)
 			continue;
 		lane->next_due = now;
 		lane->failures = 0;

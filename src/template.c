@@ -72,12 +72,38 @@ pm_catalog_strings(const char *sql, Oid oid)
 }
 
 /*
+ * pm_catalog_texts is the same for a query whose text is another one each time:
+ * its plan is not kept.
+ */
+List *
+pm_catalog_texts(const char *sql, Oid oid)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(oid)};
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	List	   *result = NIL;
+	uint64		rows;
+
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_select(sql, 1, types, values, NULL);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+		result = lappend(result, pm_spi_string(i, 1));
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
+	return result;
+}
+
+/*
  * read_grants makes the GRANTs that give a new partition the privileges of its
  * parent, those of columns and grant options included, after the REVOKEs that
  * take away what default privileges gave.
  */
 static void
-read_grants(const PartSet *set, PmTemplate *tmpl)
+read_grants(Oid parent, PmTemplate *tmpl)
 {
 	PmSpi		spi;
 	MemoryContext caller = CurrentMemoryContext;
@@ -104,7 +130,7 @@ read_grants(const PartSet *set, PmTemplate *tmpl)
 						 "  ' TO ' || r.name || CASE WHEN g.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END"
 						 " FROM parent p, given g JOIN role r ON r.oid = g.grantee WHERE g.grantee <> p.relowner"
 						 " GROUP BY g.place, r.name, g.is_grantable) x ORDER BY place, tail, head",
-						 set->parent);
+						 parent);
 	old = MemoryContextSwitchTo(caller);
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -113,6 +139,21 @@ read_grants(const PartSet *set, PmTemplate *tmpl)
 	}
 	MemoryContextSwitchTo(old);
 	pm_spi_end(&spi);
+}
+
+/* pm_catalog_grants returns the statements that give a table the privileges of another one. */
+List *
+pm_catalog_grants(Oid like, const char *table)
+{
+	PmTemplate	tmpl = {0};
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	read_grants(like, &tmpl);
+	forboth(lc, tmpl.grants, lc2, tmpl.grant_tails)
+		result = lappend(result, psprintf("%s %s%s", (char *) lfirst(lc), table, (char *) lfirst(lc2)));
+	return result;
 }
 
 /* what stands in the parent's own row of pg_class */
@@ -216,7 +257,7 @@ pm_catalog_template(const PmLook *look)
 		read_attached(list_make1_oid(set->parent), &tmpl);
 	read_parent(set->parent, tmpl);
 	if (set->inherit_privileges)
-		read_grants(set, tmpl);
+		read_grants(set->parent, tmpl);
 	if (look->dflt)
 	{
 		tmpl->columns =

@@ -212,17 +212,18 @@ pm_upkeep_read(PartSet *set, List *partitions)
 	list_sort(set->cares, compare_cares);
 }
 
-/* note_done writes that a task was done, with the sizes before and after. */
-static void
-note_done(const PmUpkeepTask *task, int64 bytes_after)
+/* pm_upkeep_note writes that a task was done, with the sizes before and after. */
+void
+pm_upkeep_note(Oid table, const char *task, Oid parent, const char *detail,
+			   int64 bytes_before, int64 bytes_after)
 {
 	Oid			types[] = {OIDOID, TEXTOID, OIDOID, TEXTOID, INT8OID, INT8OID};
 	Datum		values[] = {
-		ObjectIdGetDatum(task->table),
-		CStringGetTextDatum(pm_task_name(task->step.task)),
-		ObjectIdGetDatum(task->parent),
-		CStringGetTextDatum(task->step.detail),
-		Int64GetDatum(task->bytes),
+		ObjectIdGetDatum(table),
+		CStringGetTextDatum(task),
+		ObjectIdGetDatum(parent),
+		CStringGetTextDatum(detail),
+		Int64GetDatum(bytes_before),
 		Int64GetDatum(bytes_after)
 	};
 
@@ -423,7 +424,8 @@ pm_upkeep_done(PmWorkerRun *run, ErrorData *edata)
 	else if (strcmp(pm_qualified_name(task->table), task->title) == 0)
 	{
 		bytes_after = pm_size_bytes(task->table);
-		note_done(task, bytes_after);
+		pm_upkeep_note(task->table, pm_task_name(task->step.task), task->parent,
+					   task->step.detail, task->bytes, bytes_after);
 		log_task(task, bytes_after);
 	}
 	/* else it was another table of that name */

@@ -35,6 +35,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "rewrite.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
@@ -73,45 +74,6 @@ typedef struct SetRun
 	bool		is_gone;		/* the extension has left the database */
 } SetRun;
 
-/* settings that are the same for every worker, whatever the database's are */
-static const struct
-{
-	const char *name;
-	const char *value;
-}			pinned_settings[] =
-{
-	/* as in autovacuum workers */
-	{"search_path", "pg_catalog, pg_temp"},
-	{"zero_damaged_pages", "off"},
-	{"statement_timeout", "0"},
-	{"idle_in_transaction_session_timeout", "0"},
-	{"default_transaction_isolation", "read committed"},
-	{"stats_fetch_consistency", "none"},	/* 15 and later */
-
-	/* what else could end us or make us fail */
-	{"default_transaction_read_only", "off"},
-	{"default_transaction_deferrable", "off"},
-	{"transaction_timeout", "0"},	/* 17 and later */
-	{"idle_session_timeout", "0"},
-	{"exit_on_error", "off"},
-	{"role", "none"},
-
-	/* what could change the meaning of what we run */
-	{"row_security", "on"},
-	{"session_replication_role", "origin"},
-	{"TimeZone", "UTC"},
-	{"DateStyle", "ISO, MDY"},
-	{"IntervalStyle", "postgres"},
-	{"bytea_output", "hex"},
-	{"extra_float_digits", "1"},
-	{"standard_conforming_strings", "on"},
-	{"transform_null_equals", "off"},
-	{"quote_all_identifiers", "off"},
-	{"check_function_bodies", "on"},
-	{"default_tablespace", ""},
-	{"default_table_access_method", "heap"}
-};
-
 static PmWorkerArgs args;
 static long naps_left = NAPS_MS;
 static MemoryContext run_context = NULL;	/* the sets that are due */
@@ -147,46 +109,6 @@ pm_transaction_end(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/* partmgr.lock_timeout is the lock_timeout of a worker */
-static void
-pin_lock_timeout(void)
-{
-	char		value[16];
-
-	snprintf(value, sizeof(value), "%d", pm_lock_timeout);
-	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-/* Settings that this major does not have are left out. */
-static void
-pin_settings(void)
-{
-	for (int i = 0; i < lengthof(pinned_settings); i++)
-	{
-		bool		missing_ok = true;
-		bool		is_restricted = false;
-
-		if (GetConfigOption(pinned_settings[i].name, missing_ok,
-							is_restricted) != NULL)
-			SetConfigOption(pinned_settings[i].name, pinned_settings[i].value,
-							PGC_SUSET, PGC_S_OVERRIDE);
-	}
-	SetConfigOption("application_name", MyBgworkerEntry->bgw_type,
-					PGC_USERSET, PGC_S_OVERRIDE);
-	pin_lock_timeout();
-}
-
-/* Reload the settings if the postmaster says so; not inside a transaction. */
-static void
-reload_if_asked(void)
-{
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-	pin_lock_timeout();
-}
-
 /* the sets that are due, and one that somebody finds urgent */
 static List *
 add_urgent(List *due)
@@ -217,7 +139,7 @@ look(List **due, TimestampTz *next_due)
 		MemoryContext oldcontext = MemoryContextSwitchTo(run_context);
 		TimestampTz now = GetCurrentTimestamp();
 
-		for (int lane = 0; lane < PM_LANES; lane++)
+		for (int lane = 0; lane < LANE_REWRITE; lane++)
 		{
 			List	   *sets = pm_config_due(lane, now, &next_due[lane]);
 
@@ -229,6 +151,8 @@ look(List **due, TimestampTz *next_due)
 		MemoryContextSwitchTo(oldcontext);
 		if (pm_job_is_due())
 			next_due[LANE_UPKEEP] = now;
+		if (pm_rewrite_is_due())
+			next_due[LANE_REWRITE] = now;
 		state = DB_WITH;
 	}
 	else if (needs_update)
@@ -296,16 +220,17 @@ run_toplevel(SetRun *set, bool *more)
 	return true;
 }
 
-/* Leave the disks alone for a while, as the last step has asked for. */
-static void
-pause_between_steps(SetRun *set)
+/* pm_worker_pause leaves the disks alone for a while; less if we are woken. */
+void
+pm_worker_pause(int ms)
 {
-	int			pause_ms = pm_run_pause(set->run);
+	static uint32 event = 0;
 
-	if (pause_ms <= 0)
+	if (event == 0)
+		event = pm_wait_event("PartmgrPause");
+	if (ms <= 0)
 		return;
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 pause_ms, pm_wait_event("PartmgrDropPause"));
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, event);
 	ResetLatch(MyLatch);
 }
 
@@ -322,7 +247,7 @@ run_steps(void *arg)
 	while (more)
 	{
 		CHECK_FOR_INTERRUPTS();
-		reload_if_asked();
+		pm_worker_reload();
 		if (!pm_enabled || !begin_step(set))
 			return;
 		more = pm_run_step(set->run);
@@ -331,7 +256,7 @@ run_steps(void *arg)
 					 "upkeep-between-steps");
 		if (!run_toplevel(set, &more))
 			return;
-		pause_between_steps(set);
+		pm_worker_pause(pm_run_pause(set->run));
 	}
 
 	if (!begin_step(set))
@@ -465,7 +390,7 @@ run_sets(List *parents)
 	foreach(lc, parents)
 	{
 		CHECK_FOR_INTERRUPTS();
-		reload_if_asked();
+		pm_worker_reload();
 		if (!pm_enabled)
 			break;
 		if (!run_set(lfirst_oid(lc)))
@@ -474,14 +399,15 @@ run_sets(List *parents)
 	return all_noted;
 }
 
-/* Do a job that somebody has queued; false if there is none. */
+/* Do a job or a rewrite that somebody has queued; false if there is none. */
 static bool
 run_job(PmDbState state)
 {
-	if (args.start.lane != LANE_UPKEEP || state != DB_WITH || !pm_enabled)
+	if (args.start.lane == LANE_CREATE || state != DB_WITH || !pm_enabled)
 		return false;
 	MemoryContextReset(set_context);
-	return pm_job_run_next(set_context);
+	return args.start.lane == LANE_UPKEEP ? pm_job_run_next(set_context) :
+		pm_rewrite_run_next(set_context);
 }
 
 /*
@@ -500,6 +426,8 @@ plan_visits(TimestampTz *next_due, List *still_due, bool all_noted)
 		if (lane == args.start.lane && still_due != NIL)
 			next_due[lane] = all_noted ?
 				TimestampTzPlusMilliseconds(now, PAUSE_MS) : latest;
+		else if (lane == args.start.lane && lane == LANE_REWRITE && next_due[lane] <= now)
+			next_due[lane] = latest;	/* another process is at it, or it goes wrong each time */
 		else if (!TIMESTAMP_NOT_FINITE(next_due[lane]))
 			next_due[lane] = Min(next_due[lane], latest);
 	}
@@ -563,7 +491,7 @@ maintain_database(void)
 		bool		all_noted = true;
 
 		CHECK_FOR_INTERRUPTS();
-		reload_if_asked();
+		pm_worker_reload();
 		MemoryContextReset(run_context);
 
 		wakes = pm_slot_wakes();
@@ -580,42 +508,6 @@ maintain_database(void)
 	} while (had_job || pm_slot_wakes() != wakes ||
 			 (due == NIL && nap(next_due[args.start.lane])) ||
 			 !pm_slot_leave(state, next_due, wakes));
-}
-
-/*
- * From now on nothing in this process can become another user by SET ROLE or
- * SET SESSION AUTHORIZATION: the process was authenticated as a superuser, so
- * code that runs as the owner of a table could become one.
- */
-static void
-freeze_identity(void)
-{
-	int			n;
-	struct config_generic **variables = pm_guc_variables(&n);
-
-	for (int i = 0; i < n; i++)
-	{
-		if (strcmp(variables[i]->name, "role") == 0 ||
-			strcmp(variables[i]->name, "session_authorization") == 0)
-			variables[i]->context = PGC_INTERNAL;
-	}
-}
-
-/*
- * pm_worker_connect connects this process to a database, as the bootstrap
- * superuser and with our settings.
- */
-void
-pm_worker_connect(Oid dboid)
-{
-	pin_settings();
-	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
-
-	/* the two that connecting may have changed */
-	pin_lock_timeout();
-	if (GetSessionUserId() != BOOTSTRAP_SUPERUSERID)
-		SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
-	freeze_identity();
 }
 
 /* pm_worker_main is the process of a worker. */

@@ -135,6 +135,9 @@ extern ErrorData *pm_worker_guarded(void (*work) (void *arg), void *arg,
 									MemoryContext context);
 extern void pm_worker_log(ErrorData *problem, const char *about);
 
+extern void pm_worker_reload(void);
+extern void pm_worker_pause(int ms);
+
 /* ---------- overdue.c ---------- */
 extern void pm_overdue_begin(void (*note) (ErrorData *problem));
 extern void pm_overdue_watch(void);

@@ -85,15 +85,16 @@ text=$(grep -nE '"' "${files[@]}" /dev/null | grep -vE '^[^:]+:[0-9]+:[[:space:]
 verdict "SPI only in spi.c" "$(grep -E '\bSPI_[a-z_]+ *\(|"executor/spi\.h"' <<<"$code" | grep -v '^src/spi\.c:')
 $(grep -F '#include "executor/spi.h"' "${sources[@]}" /dev/null | grep -v '^src/spi\.c:')"
 
-verdict "our tables only in the files that keep them" "$(grep -E '(FROM|JOIN|INTO|UPDATE|TABLE)[ %a-z.\\"]+part_(config|state|log|detached|hold|upkeep|job|config_sub)\b' <<<"$text" |
-	grep -vE '^src/(config|config_read|state|mark|upkeep|job)\.c:')"
+verdict "our tables only in the files that keep them" "$(grep -E '(FROM|JOIN|INTO|UPDATE|TABLE)[ %a-z.\\"]+part_(config|state|log|detached|hold|upkeep|job|rewrite|config_sub)\b' <<<"$text" |
+	grep -vE '^src/(config|config_read|state|mark|upkeep|job|rewrite_state)\.c:')"
 
 verdict "transactions only in the worker" "$(grep -E '\b(StartTransactionCommand|CommitTransactionCommand)\b' <<<"$code" |
 	grep -vE '^src/(worker|launcher|toplevel)\.c:')"
 
-# template.c reads from the catalogs what a new partition needs beside LIKE
+# template.c reads from the catalogs what a new partition needs beside LIKE,
+# rewrite_table.c what a table needs that replaces another one
 verdict "DDL text only in ddl*.c and template.c" "$(grep -E '"[^"]*\b(CREATE TABLE|ALTER TABLE|DROP TABLE|ATTACH PARTITION|DETACH PARTITION)\b' <<<"$text" |
-	grep -vE '^src/(ddl|ddl_upkeep|template)\.c:|err(msg|detail|hint|context)|_\("|"[a-z].*: run ')"
+	grep -vE '^src/(ddl|ddl_upkeep|ddl_rewrite|template|rewrite_table)\.c:|err(msg|detail|hint|context)|_\("|"[a-z].*: run ')"
 
 verdict "pure files know no database, clock or setting" "$(grep -E 'GetCurrent|GetNow|\btime\(|table_open|relation_open|SearchSysCache|session_timezone|\b(DateStyle|DateOrder|IntervalStyle)\b|ereport\(' <<<"$code" |
 	grep -E "$pure")

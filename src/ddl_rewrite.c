@@ -1,0 +1,251 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl_rewrite.c
+ *		Statements of the rewrite engine.
+ *
+ * Names come in qualified and quoted; what is looked up here is looked up in the
+ * catalogs by OID.  Never uses CASCADE.  Runs nothing itself.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "commands/tablespace.h"
+#include "ddl.h"
+#include "ddl_rewrite.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+
+/* what a table that stands in for another takes from it by LIKE */
+#define LIKE_PARTITION \
+	"INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING CONSTRAINTS INCLUDING DEFAULTS" \
+	" INCLUDING GENERATED INCLUDING STATISTICS INCLUDING STORAGE"
+#define LIKE_TABLE "INCLUDING ALL EXCLUDING INDEXES"
+
+/* pm_ddl_rewrite_frame makes the table through which rows go to their targets. */
+char *
+pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by)
+{
+	Oid			tablespace = get_rel_tablespace(like);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "CREATE TABLE %s (LIKE %s %s)", frame, pm_qualified_name(like),
+					 whole ? LIKE_TABLE : LIKE_PARTITION);
+	if (by)
+		appendStringInfo(&buf, " PARTITION BY %s", by);
+	if (whole && OidIsValid(tablespace))
+		appendStringInfo(&buf, " TABLESPACE %s", quote_identifier(get_tablespace_name(tablespace)));
+	return buf.data;
+}
+
+/*
+ * pm_ddl_rewrite_table gives a table that is to replace another one what LIKE
+ * leaves out: comment, statistics targets, privileges, replica identity; the key
+ * of a set is NOT NULL besides.
+ */
+List *
+pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
+{
+	char	   *name = quote_literal_cstr(frame);
+	List	   *result = NIL;
+
+	if (control)
+		result = lappend(result, psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", frame,
+										  quote_identifier(control)));
+	result = list_concat(result, pm_catalog_texts(psprintf(
+		"SELECT format('COMMENT ON TABLE %%s IS %%L', %s, obj_description($1, 'pg_class'))"
+		" WHERE obj_description($1, 'pg_class') IS NOT NULL"
+		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET STATISTICS %%s', %s, attname, attstattarget)"
+		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attstattarget >= 0"
+		" UNION ALL SELECT format('ALTER TABLE %%s REPLICA IDENTITY %%s', %s, CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"
+		" FROM pg_class WHERE oid = $1 AND relreplident IN ('f', 'n')",
+		name, name, name), like));
+	return list_concat(result, pm_catalog_grants(like, frame));
+}
+
+/* pm_ddl_rewrite_notes makes the table of notes, with its index. */
+List *
+pm_ddl_rewrite_notes(const char *notes, Oid table, const PmRowKey *key)
+{
+	StringInfoData columns;
+	StringInfoData names;
+
+	initStringInfo(&columns);
+	initStringInfo(&names);
+	for (int i = 0; i < key->n; i++)
+	{
+		appendStringInfo(&columns, ", %s AS k%d", key->columns[i], i + 1);
+		appendStringInfo(&names, "%sk%d", i ? ", " : "", i + 1);
+	}
+	return list_make2(psprintf("CREATE TABLE %s AS SELECT 'k'::\"char\" AS kind%s FROM ONLY %s WITH NO DATA",
+							   notes, columns.data, pm_qualified_name(table)),
+					  psprintf("CREATE INDEX ON %s (%s)", notes, names.data));
+}
+
+/*
+ * pm_ddl_rewrite_watch makes the triggers that note which rows change.  ALWAYS:
+ * they are to see what session_replication_role = replica writes, too.
+ */
+List *
+pm_ddl_rewrite_watch(const char *source, const char *trigger, const char *truncate,
+					 Oid notes, const PmRowKey *key)
+{
+	StringInfoData args;
+	List	   *result;
+
+	initStringInfo(&args);
+	appendStringInfo(&args, "'%u', %s", notes, quote_literal_cstr(get_rel_name(notes)));
+	for (int i = 0; i < key->n; i++)
+		appendStringInfo(&args, ", %s", quote_literal_cstr(key->columns[i]));
+	result = list_make1(psprintf("CREATE TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
+								 " EXECUTE FUNCTION pg_catalog.partmgr_rewrite_note(%s)",
+								 trigger, source, args.data));
+	result = lappend(result, psprintf("CREATE TRIGGER %s AFTER TRUNCATE ON %s FOR EACH STATEMENT"
+									  " EXECUTE FUNCTION pg_catalog.partmgr_rewrite_note(%s)",
+									  truncate, source, args.data));
+	return lappend(result, psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s, ENABLE ALWAYS TRIGGER %s",
+									source, trigger, truncate));
+}
+
+/* pm_ddl_rewrite_unwatch takes them away again. */
+List *
+pm_ddl_rewrite_unwatch(const char *source, const char *trigger, const char *truncate)
+{
+	return list_make2(psprintf("DROP TRIGGER IF EXISTS %s ON %s", trigger, source),
+					  psprintf("DROP TRIGGER IF EXISTS %s ON %s", truncate, source));
+}
+
+/* a condition that only rows of the range fulfil, as ATTACH understands it */
+static char *
+bound_test(const PartKey *key, const PartBound *bound)
+{
+	const char *column = quote_identifier(key->attname);
+	const char *type = format_type_be_qualified(key->type);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s IS NOT NULL", column);
+	if (key->is_list)
+		appendStringInfo(&buf, " AND %s = %s::%s", column, pm_key_literal(key, bound->lower_raw), type);
+	else
+	{
+		if (!bound->lower_open)
+			appendStringInfo(&buf, " AND %s >= %s::%s", column, pm_key_literal(key, bound->lower_raw), type);
+		if (!bound->upper_open)
+			appendStringInfo(&buf, " AND %s < %s::%s", column, pm_key_literal(key, bound->upper_raw), type);
+	}
+	return buf.data;
+}
+
+/* pm_ddl_rewrite_bound has ATTACH look at a constraint in place of the rows. */
+char *
+pm_ddl_rewrite_bound(const char *target, const PartKey *key, const PartBound *bound)
+{
+	return psprintf("ALTER TABLE %s ADD CONSTRAINT " PM_BOUND_CONSTRAINT " CHECK (%s)",
+					target, bound_test(key, bound));
+}
+
+/* pm_ddl_rewrite_storage gives a target the storage parameters of a source. */
+List *
+pm_ddl_rewrite_storage(const char *target, Oid source)
+{
+	List	   *options = pm_catalog_strings("SELECT string_agg(o, ', ') FROM ("
+											 "SELECT unnest(reloptions) AS o FROM pg_class WHERE oid = $1"
+											 " UNION ALL SELECT 'toast.' || unnest(t.reloptions) FROM pg_class c"
+											 "  JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.oid = $1) x"
+											 " HAVING count(*) > 0", source);
+
+	return options == NIL ? NIL :
+		list_make1(psprintf("ALTER TABLE %s SET (%s)", target, (char *) linitial(options)));
+}
+
+/* pm_ddl_rewrite_compression has a target compress its values, and fill its pages. */
+List *
+pm_ddl_rewrite_compression(const char *target, Oid like, const char *method)
+{
+	List	   *result = list_make1(psprintf("ALTER TABLE %s SET (fillfactor = 100)", target));
+	List	   *columns = pm_catalog_strings("SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = $1"
+											 " AND attnum > 0 AND NOT attisdropped AND attlen = -1 AND attstorage IN ('x', 'm')"
+											 " ORDER BY attnum", like);
+	ListCell   *lc;
+
+	foreach(lc, columns)
+		result = lappend(result, psprintf("ALTER TABLE %s ALTER COLUMN %s SET COMPRESSION %s", target,
+										  (char *) lfirst(lc), quote_identifier(method)));
+	return result;
+}
+
+/* pm_ddl_rewrite_foreign_key adds a foreign key without looking at the rows. */
+char *
+pm_ddl_rewrite_foreign_key(const char *table, const char *name, const char *definition, bool is_valid)
+{
+	return psprintf("ALTER TABLE %s ADD CONSTRAINT %s %s%s", table, quote_identifier(name), definition,
+					is_valid || strstr(definition, " NOT VALID") ? "" : " NOT VALID");
+}
+
+/* pm_ddl_rewrite_validate looks at them afterwards, and keeps nobody from writing. */
+char *
+pm_ddl_rewrite_validate(const char *table, const char *name)
+{
+	return psprintf("ALTER TABLE %s VALIDATE CONSTRAINT %s", table, quote_identifier(name));
+}
+
+/* pm_ddl_rewrite_drop_constraint takes a constraint off. */
+char *
+pm_ddl_rewrite_drop_constraint(const char *table, const char *name)
+{
+	return psprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, quote_identifier(name));
+}
+
+/* pm_ddl_rewrite_detach and _attach move a table between two parents. */
+char *
+pm_ddl_rewrite_detach(const char *parent, const char *partition)
+{
+	return psprintf("ALTER TABLE %s DETACH PARTITION %s", parent, partition);
+}
+
+char *
+pm_ddl_rewrite_attach(const char *parent, const char *partition, const char *range)
+{
+	return psprintf(strcmp(range, "DEFAULT") == 0 ? "ALTER TABLE %s ATTACH PARTITION %s %s" :
+					"ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s", parent, partition, range);
+}
+
+/* pm_ddl_rewrite_rename gives a table another name; in the same schema. */
+char *
+pm_ddl_rewrite_rename(const char *kind, const char *thing, const char *name)
+{
+	return psprintf("ALTER %s %s RENAME TO %s", kind, thing, quote_identifier(name));
+}
+
+/* pm_ddl_rewrite_drop drops a table of ours, or one that was rewritten. */
+char *
+pm_ddl_rewrite_drop(const char *table)
+{
+	return psprintf("DROP TABLE %s", table);
+}
+
+/* pm_ddl_rewrite_empty begins anew. */
+char *
+pm_ddl_rewrite_empty(const char *table)
+{
+	return psprintf("TRUNCATE TABLE %s", table);
+}
+
+/* pm_ddl_rewrite_cluster puts the rows of a target in order. */
+char *
+pm_ddl_rewrite_cluster(const char *target, const char *index)
+{
+	return psprintf("CLUSTER %s USING %s", target, quote_identifier(index));
+}
+
+/* pm_ddl_rewrite_lock locks tables without their partitions. */
+char *
+pm_ddl_rewrite_lock(const char *table, const char *mode)
+{
+	return psprintf("LOCK TABLE ONLY %s IN %s MODE", table, mode);
+}

@@ -1,0 +1,227 @@
+/*-------------------------------------------------------------------------
+ *
+ * rewrite.h
+ *		The rewrite engine: rows go from sources to targets while everybody
+ *		keeps reading and writing, and then the targets take the place of the
+ *		sources.
+ *
+ * A rewrite is a row of part_rewrite.  It goes on in phases, each of many short
+ * transactions; what a phase has done is in the catalogs and in that row, so
+ * that any process can go on where another one was killed.
+ *
+ * The targets hang on a frame, a partitioned table without indexes through which
+ * rows are routed (or the frame is the one target itself).  Rows that no target
+ * takes yet come to the rest, the frame's default partition, until a target is
+ * made for them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef PARTMGR_REWRITE_H
+#define PARTMGR_REWRITE_H
+
+#include "internal.h"
+#include "storage/lock.h"
+
+typedef enum PmRewriteKind
+{
+	REWRITE_CONVERT,			/* a plain table becomes a set */
+	REWRITE_DRAIN,				/* rows of the default get partitions */
+	REWRITE_SPLIT,				/* one partition becomes several */
+	REWRITE_MERGE,				/* several become one */
+	REWRITE_INTERVAL,			/* all partitions that do not fit the interval */
+	REWRITE_COMPRESS,			/* cold ones are written anew */
+	REWRITE_UNDO				/* a set becomes a plain table */
+} PmRewriteKind;
+
+#define PM_REWRITE_KINDS (REWRITE_UNDO + 1)
+
+typedef enum PmPhase
+{
+	PHASE_PREPARE,				/* what is next?  targets, frame, notes */
+	PHASE_WATCH,				/* triggers on the sources */
+	PHASE_COPY,
+	PHASE_BUILD,				/* indexes and foreign keys of the targets */
+	PHASE_APPLY,				/* what was written meanwhile, then the swap */
+	PHASE_CLEAN					/* drop the sources */
+} PmPhase;
+
+#define PM_PHASES (PHASE_CLEAN + 1)
+
+/* a table whose rows are rewritten: a row of part_rewrite_source */
+typedef struct PmSource
+{
+	Oid			oid;
+	Oid			file;			/* 0: copying has not begun */
+	int64		blocks;			/* rows behind them came later, and are noted */
+	int64		next_block;
+	char	   *shape;			/* its columns and our triggers, as they were */
+} PmSource;
+
+/* a row of part_rewrite, and what it is about */
+typedef struct PmRewrite
+{
+	int64		id;
+	Oid			table;			/* the set, or the table to be converted */
+	PmRewriteKind kind;
+	PmPhase		phase;
+	char	   *state;
+	char	   *sqlstate;
+	char	   *message;
+	int			worker_pid;
+	bool		is_queued;
+	List	   *names;			/* of char *: options that were given, */
+	List	   *values;			/* and their values */
+	Oid			frame;
+	Oid			notes;
+	Oid			rest;
+	List	   *sources;		/* of PmSource */
+	int64		rows_done;
+	int			units;			/* swaps done */
+	TimestampTz now;			/* when it was asked for */
+
+	Oid			owner;
+	char	   *schema;
+	char	   *name;			/* of table */
+} PmRewrite;
+
+/* how transactions begin and end is the host's business: a worker's or a procedure's */
+typedef struct PmRewriteHost
+{
+	void		(*begin) (const char *activity);
+	void		(*end) (void);
+	bool		(*wants_end) (void);	/* leave the rest to another process? or NULL */
+	bool		tells;			/* raise NOTICEs */
+} PmRewriteHost;
+
+/* a process at work on a rewrite; lives in context */
+typedef struct PmRewriteRun
+{
+	int64		id;
+	const PmRewriteHost *host;
+	MemoryContext context;
+	MemoryContext step_context;
+	bool		is_over;
+	bool		wants_swap;		/* what was noted is applied, but for a little */
+	bool		in_one;			/* all in one transaction, under lock */
+	bool		strict;			/* wait for those who would see too few rows */
+	ErrorData  *problem;		/* for the note of it */
+	int			busy;			/* tries in a row that a lock or a reader has cost */
+	int64		pause_ms;		/* before the next step */
+	int64		batch;			/* blocks of the next batch */
+	List	   *locked;			/* OIDs: what the swap has locked for the session */
+	bool		has_readers;	/* it was looked who is to be waited for: */
+	int			nreaders;
+	VirtualTransactionId *readers;
+	List	   *analyzed;		/* OIDs of targets */
+	PmPhase		told;			/* phase that the user was told of */
+} PmRewriteRun;
+
+/* a unique key by which rows are found again */
+typedef struct PmRowKey
+{
+	int			n;
+	char	  **columns;		/* quoted */
+	char	  **operators;		/* of equality, as OPERATOR() takes them */
+} PmRowKey;
+
+/* something that hangs on a table that is replaced */
+typedef struct PmCarry
+{
+	const char *what;
+	const char *how;			/* what becomes of it, or why it is in the way */
+	bool		is_problem;
+} PmCarry;
+
+/* ---------- rewrite_state.c ---------- */
+extern int64 pm_rewrite_add(PmRewriteKind kind, Oid table, bool is_queued,
+							int n, const char *const *names, const char *const *values);
+extern bool pm_rewrite_read(int64 id, PmRewrite *rewrite);
+extern const char *pm_rewrite_option(const PmRewrite *rewrite, const char *name);
+extern List *pm_rewrite_queue(void);
+extern bool pm_rewrite_is_due(void);
+extern Oid	pm_rewrite_table(int64 id);
+extern const char *pm_rewrite_kind_name(PmRewriteKind kind);
+extern const char *pm_rewrite_phase_name(PmPhase phase);
+extern void pm_rewrite_read_table(PmRewrite *rewrite);
+extern void pm_rewrite_begin(int64 id);
+extern bool pm_rewrite_resume(int64 id, bool by_worker);
+extern void pm_rewrite_set_phase(PmRewrite *rewrite, PmPhase phase);
+extern void pm_rewrite_save(const PmRewrite *rewrite);
+extern void pm_rewrite_save_source(const PmRewrite *rewrite, const PmSource *source);
+extern void pm_rewrite_forget_unit(PmRewrite *rewrite);
+extern void pm_rewrite_note(int64 id, const char *message);
+extern void pm_rewrite_note_total(const PmRewrite *rewrite, int64 rows, int64 bytes);
+extern void pm_rewrite_note_rows(const PmRewrite *rewrite, int64 rows, int64 bytes);
+extern void pm_rewrite_note_restart(const PmRewrite *rewrite);
+extern void pm_rewrite_note_table(PmRewrite *rewrite, Oid table);
+extern bool pm_rewrite_set_state(int64 id, const char *states, const char *state,
+								 int sqlerrcode, const char *message);
+extern int64 pm_rewrite_open(Oid table);
+
+/* ---------- rewrite.c ---------- */
+extern bool pm_rewrite_lock(int64 id);
+extern void pm_rewrite_unlock(int64 id);
+extern ErrorData *pm_rewrite_transaction(PmRewriteRun *run, void (*work) (void *arg), const char *activity);
+extern void pm_rewrite_run(PmRewriteRun *run);
+extern PmRewriteRun *pm_rewrite_make_run(int64 id, const PmRewriteHost *host);
+extern void pm_rewrite_in_one(int64 id);
+
+/* ---------- rewrite_worker.c ---------- */
+extern bool pm_rewrite_run_next(MemoryContext context);
+
+/* ---------- rewrite_unit.c ---------- */
+extern void pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite);
+extern PartSet *pm_rewrite_set(const PmRewrite *rewrite);
+extern PmLook *pm_rewrite_frame(const PmRewrite *rewrite);
+extern PmTemplate *pm_rewrite_template(const PmRewrite *rewrite);
+extern Oid	pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl,
+								   const PartBound *bound, int n);
+extern char *pm_rewrite_target_name(const PmRewrite *rewrite, const PartSet *set, const PartBound *bound);
+extern void pm_rewrite_manage(const PmRewrite *rewrite);
+extern char *pm_rewrite_scratch(const PmRewrite *rewrite, const char *suffix);
+extern void pm_rewrite_run_sql(const PmRewrite *rewrite, List *statements);
+extern void pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_rewrite_log(const PmRewrite *rewrite, const char *partition,
+						   int64 rows, int64 bytes, const char *message);
+
+/* ---------- rewrite_choose.c ---------- */
+extern bool pm_rewrite_choose(PmRewrite *rewrite, List **windows);
+
+/* ---------- rewrite_check.c ---------- */
+extern PmRowKey *pm_rewrite_key(const PmRewrite *rewrite);
+extern void pm_rewrite_check(const PmRewrite *rewrite, bool needs_key);
+extern char *pm_rewrite_shape(const PmRewrite *rewrite, Oid source);
+
+/* ---------- rewrite_carry.c ---------- */
+extern List *pm_rewrite_carry(const PmRewrite *rewrite, const char *control);
+extern void pm_rewrite_check_carry(const PmRewrite *rewrite, const char *control);
+
+/* ---------- rewrite_copy.c ---------- */
+extern void pm_rewrite_watch(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_rewrite_copy(PmRewriteRun *run, PmRewrite *rewrite);
+extern bool pm_rewrite_apply(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_rewrite_expand(PmRewrite *rewrite);
+extern bool pm_rewrite_verify(PmRewrite *rewrite);
+extern void pm_rewrite_restart(PmRewrite *rewrite);
+extern int64 pm_rewrite_lag(const PmRewrite *rewrite);
+
+/* ---------- rewrite_build.c ---------- */
+extern List *pm_rewrite_targets(const PmRewrite *rewrite);
+extern bool pm_rewrite_build_next(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_rewrite_build_target(PmRewrite *rewrite, Oid target);
+extern void pm_rewrite_fill(PmRewrite *rewrite);
+
+/* ---------- rewrite_swap.c ---------- */
+extern void pm_rewrite_list_readers(PmRewriteRun *run);
+extern bool pm_rewrite_readers_gone(PmRewriteRun *run);
+extern int	pm_rewrite_reader(const PmRewriteRun *run);
+extern void pm_rewrite_unlock_tables(PmRewriteRun *run);
+extern ErrorData *pm_rewrite_swap(PmRewriteRun *run, bool strict);
+extern List *pm_rewrite_references(const PmRewrite *rewrite, List **back);
+extern void pm_rewrite_swap_now(PmRewrite *rewrite);
+
+/* ---------- rewrite_table.c ---------- */
+extern void pm_rewrite_swap_tables(PmRewrite *rewrite);
+
+#endif							/* PARTMGR_REWRITE_H */

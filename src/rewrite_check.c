@@ -1,0 +1,309 @@
+/*-------------------------------------------------------------------------
+ *
+ * rewrite_check.c
+ *		Can this be rewritten?  What stands in the way, by which key rows are
+ *		found again, and whether a source is still what it was.
+ *
+ * What can be known beforehand is refused here, before anything is done, with
+ * the reason and what to do.  Reads only.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <sys/statvfs.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_tablespace.h"
+#include "common/relpath.h"
+#include "miscadmin.h"
+#include "rewrite.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "compat.h"
+
+/* ---------- the key of a row ---------- */
+
+/* OPERATOR(schema.name) of an operator, which need not be on the search path */
+static char *
+operator_text(Oid operator)
+{
+	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	result = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
+					  NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Are the rows of a table told apart by this index, at every moment? */
+static bool
+is_row_key(Relation rel, Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisunique || !form->indimmediate || !form->indisvalid ||
+		RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int i = 0; i < form->indnkeyatts; i++)
+	{
+		AttrNumber	attnum = form->indkey.values[i];
+
+		if (attnum <= 0 || !TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull)
+			return false;
+	}
+	return true;
+}
+
+static PmRowKey *
+make_row_key(Relation rel, Relation index)
+{
+	PmRowKey   *key = palloc0(sizeof(PmRowKey));
+
+	key->n = index->rd_index->indnkeyatts;
+	key->columns = palloc(sizeof(char *) * (key->n + 1));	/* see add_control */
+	key->operators = palloc(sizeof(char *) * (key->n + 1));
+	for (int i = 0; i < key->n; i++)
+	{
+		AttrNumber	attnum = index->rd_index->indkey.values[i];
+		Oid			type = index->rd_opcintype[i];
+
+		key->columns[i] = pstrdup(quote_identifier(get_attname(RelationGetRelid(rel), attnum, false)));
+		key->operators[i] = operator_text(get_opfamily_member(index->rd_opfamily[i], type, type,
+															  BTEqualStrategyNumber));
+	}
+	return key;
+}
+
+/* the primary key of a table, or else another one; NULL if it has none */
+static PmRowKey *
+row_key_of(Oid relation)
+{
+	Relation	rel = table_open(relation, AccessShareLock);
+	PmRowKey   *key = NULL;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (is_row_key(rel, index) && (key == NULL || index->rd_index->indisprimary))
+			key = make_row_key(rel, index);
+		index_close(index, NoLock);
+	}
+	table_close(rel, NoLock);
+	return key;
+}
+
+/* has_column tells whether a key has a column, given quoted. */
+static bool
+has_column(const PmRowKey *key, const char *column)
+{
+	for (int i = 0; i < key->n; i++)
+		if (strcmp(key->columns[i], column) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * add_control adds the key of the set to the key of a row, if it is not there: a
+ * row is looked for in one partition then, and not in all.
+ */
+static void
+add_control(const PmRewrite *rewrite, PmRowKey *key)
+{
+	const char *control = pm_rewrite_option(rewrite, "control");
+	TypeCacheEntry *type;
+
+	if (control == NULL || has_column(key, quote_identifier(control)))
+		return;
+	type = lookup_type_cache(get_atttype(rewrite->table, get_attnum(rewrite->table, control)),
+							 TYPECACHE_EQ_OPR);
+	if (!OidIsValid(type->eq_opr))
+		return;
+	key->columns[key->n] = pstrdup(quote_identifier(control));
+	key->operators[key->n++] = operator_text(type->eq_opr);
+}
+
+/*
+ * pm_rewrite_key returns the key by which the rows of a rewrite are found again:
+ * the set's, or that of its single source; NULL if there is none.
+ */
+PmRowKey *
+pm_rewrite_key(const PmRewrite *rewrite)
+{
+	PmRowKey   *key = row_key_of(rewrite->table);
+
+	if (key != NULL)
+		add_control(rewrite, key);
+
+	else if (list_length(rewrite->sources) == 1)
+		key = row_key_of(((PmSource *) linitial(rewrite->sources))->oid);
+	return key;
+}
+
+
+/* ---------- is it what it was? ---------- */
+
+/*
+ * pm_rewrite_shape describes what must stay as it is of a source: its columns,
+ * and our triggers.  Who has switched one off and on again has written it anew.
+ */
+char *
+pm_rewrite_shape(const PmRewrite *rewrite, Oid source)
+{
+	List	   *texts = pm_catalog_texts(psprintf("SELECT concat((SELECT string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod,"
+													"  attnotnull, attgenerated), ',' ORDER BY attnum)"
+													"  FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped),"
+													" ';', (SELECT string_agg(concat_ws(' ', tgname, tgenabled, xmin), ',' ORDER BY tgname)"
+													"  FROM pg_trigger WHERE tgrelid = $1 AND tgname IN (%s, %s)))",
+													quote_literal_cstr(pm_rewrite_scratch(rewrite, "")),
+													quote_literal_cstr(pm_rewrite_scratch(rewrite, "_truncate"))),
+										   source);
+
+	return linitial(texts);
+}
+
+
+/* ---------- refusals ---------- */
+
+/* what stands in the way of one source, as sentences */
+#define SOURCE_PROBLEMS \
+	"SELECT CASE c.relkind WHEN 'p' THEN format('%I.%I is itself partitioned', n.nspname, c.relname)" \
+	"  WHEN 'f' THEN format('%I.%I is a foreign table', n.nspname, c.relname)" \
+	"  ELSE format('%I.%I is not a table', n.nspname, c.relname) END" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 AND c.relkind <> 'r'" \
+	" UNION ALL SELECT format('%I.%I is %s', n.nspname, c.relname, CASE c.relpersistence WHEN 't' THEN 'temporary' ELSE 'unlogged' END)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 AND c.relpersistence <> 'p'" \
+	" UNION ALL SELECT format('publication %I publishes all new tables, also those that a rewrite needs', p.pubname)" \
+	" FROM pg_publication p WHERE p.puballtables" \
+	" UNION ALL SELECT format('publication %I publishes all new tables of the schema, also those that a rewrite needs', p.pubname)" \
+	" FROM pg_publication_namespace pn JOIN pg_publication p ON p.oid = pn.pnpubid" \
+	" JOIN pg_class c ON c.relnamespace = pn.pnnspid WHERE c.oid = $1"
+
+/* and of one that is a partition */
+#define PARTITION_PROBLEMS \
+	" UNION ALL SELECT format('publication %I publishes %I.%I by its name', p.pubname, n.nspname, c.relname)" \
+	" FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid JOIN pg_class c ON c.oid = pr.prrelid" \
+	" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE pr.prrelid = $1" \
+	" UNION ALL SELECT format('publication %I publishes partitions by their names (publish_via_partition_root is off)', p.pubname)" \
+	" FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid" \
+	" WHERE pr.prrelid IN (SELECT relid FROM pg_partition_ancestors($1)) AND pr.prrelid <> $1 AND NOT p.pubviaroot" \
+	" UNION ALL SELECT format('%s depends on %I.%I itself', pg_describe_object(d.classid, d.objid, d.objsubid), n.nspname, c.relname)" \
+	" FROM pg_depend d JOIN pg_class c ON c.oid = $1 JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n'" \
+	"  AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)" \
+	" UNION ALL SELECT format('%I.%I has a trigger of its own, %I', n.nspname, c.relname, t.tgname)" \
+	" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgname NOT LIKE 'partmgr\\_rewrite\\_%'"
+
+/* foreign keys of others at the set that cannot be taken off for a moment */
+#define REFERENCE_PROBLEMS \
+	"SELECT format('foreign key %I of partitioned table %I.%I points at the set, and cannot be checked afterwards', k.conname, n.nspname, c.relname)" \
+	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0 AND c.relkind = 'p'"
+
+static void
+refuse(const PmRewrite *rewrite, const char *reason)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot rewrite table %s: %s", pm_qualified_name(rewrite->table), reason)));
+}
+
+/*
+ * check_owner: a rewrite makes tables that belong to the owner of the set, with
+ * the rows of the sources.
+ */
+static void
+check_owner(const PmRewrite *rewrite, Oid source)
+{
+	List	   *owners = pm_catalog_strings("SELECT relowner::text FROM pg_class WHERE oid = $1", source);
+
+	if (owners == NIL || strcmp(linitial(owners), psprintf("%u", rewrite->owner)) != 0)
+		refuse(rewrite, psprintf("%s does not belong to the owner of the table", pm_qualified_name(source)));
+}
+
+/* Bytes that are free where a table is; -1 if that cannot be known. */
+static int64
+free_bytes(Oid relation)
+{
+	Oid			tablespace = get_rel_tablespace(relation);
+	struct statvfs space;
+	char	   *path = GetDatabasePath(MyDatabaseId,
+									   OidIsValid(tablespace) ? tablespace : MyDatabaseTableSpace);
+
+	if (statvfs(path, &space) != 0)
+		return -1;
+	return (int64) space.f_bavail * (int64) space.f_frsize;
+}
+
+/* A rewrite needs as much room again as the sources of one swap take. */
+static void
+check_space(const PmRewrite *rewrite)
+{
+	int64		needed = 0;
+	int64		available = free_bytes(((PmSource *) linitial(rewrite->sources))->oid);
+	ListCell   *lc;
+
+	foreach(lc, rewrite->sources)
+		needed += pm_size_bytes(((PmSource *) lfirst(lc))->oid);
+	if (available >= 0 && available < needed)
+		ereport(ERROR,
+				(errcode(ERRCODE_DISK_FULL),
+				 errmsg("cannot rewrite table %s: it needs " INT64_FORMAT " bytes, and " INT64_FORMAT " are free",
+						pm_qualified_name(rewrite->table), needed, available)));
+}
+
+/*
+ * pm_rewrite_check raises an error if the sources cannot be rewritten: what they
+ * are, who publishes them or depends on them, the key, the disk.
+ */
+void
+pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
+{
+	bool		is_convert = rewrite->kind == REWRITE_CONVERT;
+	List	   *problems;
+	ListCell   *lc;
+
+	foreach(lc, rewrite->sources)
+	{
+		Oid			source = ((PmSource *) lfirst(lc))->oid;
+
+		problems = pm_catalog_strings(is_convert ? SOURCE_PROBLEMS : SOURCE_PROBLEMS PARTITION_PROBLEMS, source);
+		if (problems != NIL)
+			refuse(rewrite, linitial(problems));
+		check_owner(rewrite, source);
+	}
+	if (is_convert || rewrite->kind == REWRITE_UNDO)
+		pm_rewrite_check_carry(rewrite, pm_rewrite_option(rewrite, "control"));
+	else
+	{
+		problems = pm_catalog_strings(REFERENCE_PROBLEMS, rewrite->table);
+		if (problems != NIL)
+			refuse(rewrite, linitial(problems));
+	}
+	if (needs_key && pm_rewrite_key(rewrite) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot rewrite table %s while it is written: it has no unique key",
+						pm_qualified_name(rewrite->table)),
+				 errdetail("Needed is a primary key, or a unique index on columns that are NOT NULL, not partial and not deferrable."),
+				 errhint("Pass p_mode => 'locking' to have it done in one transaction, under a lock that keeps writers out.")));
+	check_space(rewrite);
+}

@@ -1,0 +1,522 @@
+/*-------------------------------------------------------------------------
+ *
+ * rewrite_swap.c
+ *		The targets take the place of the sources.
+ *
+ * Rows that were copied are younger than every snapshot that was taken before:
+ * who has one would see the targets empty.  So before writers are kept out it is
+ * waited for all that are older than the copy, and, once writers are kept out
+ * and the last notes applied, for all that are left, for a moment only.  Those
+ * who wait for our lock hold a snapshot, too, but have not read anything with
+ * it: to wait for them would be to wait for ever.
+ *
+ * The lock that keeps readers out is asked for last, with a short timeout: who
+ * reads the table now and wants to write to it would wait for us as we for him.
+ * With p_policy fast it is the only one, and nobody is waited for.
+ *
+ * The transaction that swaps writes no row of the table.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "ddl_rewrite.h"
+#include "miscadmin.h"
+#include "rewrite.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/sinvaladt.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+
+/* how long writers may be kept out while the last snapshots go */
+#define BUDGET_MS 300
+#define POLL_MS 5
+
+/* ---------- snapshots ---------- */
+
+/*
+ * pm_rewrite_list_readers remembers all who hold a snapshot now, in the run's
+ * context.
+ */
+void
+pm_rewrite_list_readers(PmRewriteRun *run)
+{
+	VirtualTransactionId *found;
+	MemoryContext old = MemoryContextSwitchTo(run->context);
+
+	found = GetCurrentVirtualXIDs(InvalidTransactionId, true, false,
+								  PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &run->nreaders);
+	run->readers = found;
+	MemoryContextSwitchTo(old);
+}
+
+/* Is this process in the queue for a table that we have locked? */
+static bool
+waits_for_us(const PmRewriteRun *run, const LockData *locks, int pid)
+{
+	for (int i = 0; i < locks->nelements; i++)
+	{
+		const LockInstanceData *lock = &locks->locks[i];
+
+		if (lock->pid == pid && lock->waitLockMode != NoLock &&
+			lock->locktag.locktag_type == LOCKTAG_RELATION &&
+			lock->locktag.locktag_field1 == MyDatabaseId &&
+			list_member_oid(run->locked, lock->locktag.locktag_field2))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * pm_rewrite_readers_gone forgets those of them who are gone, and of the others
+ * who wait for us; true if none is left.
+ */
+bool
+pm_rewrite_readers_gone(PmRewriteRun *run)
+{
+	LockData   *locks = run->locked ? GetLockStatusData() : NULL;
+	int			n = 0;
+
+	for (int i = 0; i < run->nreaders; i++)
+	{
+		const bool	wait = true;
+		PGPROC	   *proc = pm_vxid_proc(run->readers[i]);
+
+		if (VirtualXactLock(run->readers[i], !wait))
+			continue;
+		if (locks && proc && waits_for_us(run, locks, proc->pid))
+			continue;
+		run->readers[n++] = run->readers[i];
+	}
+	run->nreaders = n;
+	return n == 0;
+}
+
+/* pm_rewrite_reader tells one of those who are waited for; 0: none. */
+int
+pm_rewrite_reader(const PmRewriteRun *run)
+{
+	PGPROC	   *proc = run->nreaders > 0 ? pm_vxid_proc(run->readers[0]) : NULL;
+
+	return proc ? proc->pid : 0;
+}
+
+
+/* ---------- locks of the session ---------- */
+
+static void
+lock_for_session(PmRewriteRun *run, Oid relation)
+{
+	LockRelId	id = {.relId = relation, .dbId = MyDatabaseId};
+	MemoryContext old;
+
+	LockRelationIdForSession(&id, ExclusiveLock);
+	old = MemoryContextSwitchTo(run->context);
+	run->locked = lappend_oid(run->locked, relation);
+	MemoryContextSwitchTo(old);
+}
+
+/* pm_rewrite_unlock_tables lets writers go on. */
+void
+pm_rewrite_unlock_tables(PmRewriteRun *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->locked)
+	{
+		LockRelId	id = {.relId = lfirst_oid(lc), .dbId = MyDatabaseId};
+
+		UnlockRelationIdForSession(&id, ExclusiveLock);
+	}
+	list_free(run->locked);
+	run->locked = NIL;
+}
+
+
+/* ---------- the steps of one try ---------- */
+
+static void
+read_or_fail(int64 id, PmRewrite *rewrite)
+{
+	if (!pm_rewrite_read(id, rewrite) || rewrite->name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("rewrite " INT64_FORMAT " is gone", id)));
+}
+
+/* Writers are kept out from here on: of the set first, then of the sources. */
+static void
+lock_step(void *arg)
+{
+	PmRewriteRun *run = arg;
+	PmRewrite	rewrite;
+	ListCell   *lc;
+
+	read_or_fail(run->id, &rewrite);
+	if (rewrite.kind != REWRITE_CONVERT)
+		lock_for_session(run, rewrite.table);
+	foreach(lc, rewrite.sources)
+		lock_for_session(run, ((PmSource *) lfirst(lc))->oid);
+}
+
+/* What is left of the notes; a truncated source, and all begins anew. */
+static void
+apply_step(void *arg)
+{
+	PmRewriteRun *run = arg;
+	PmRewrite	rewrite;
+
+	read_or_fail(run->id, &rewrite);
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) pm_rewrite_apply(run, &rewrite);
+	} while (rewrite.phase == PHASE_APPLY && pm_rewrite_lag(&rewrite) > 0);
+	run->wants_swap = rewrite.phase == PHASE_APPLY;
+}
+
+static void
+swap_step(void *arg)
+{
+	PmRewriteRun *run = arg;
+	PmRewrite	rewrite;
+
+	read_or_fail(run->id, &rewrite);
+	pm_rewrite_swap_now(&rewrite);
+	PM_FAILPOINT("rewrite-swap");
+}
+
+/* lock, apply and swap at once */
+static void
+fast_step(void *arg)
+{
+	PmRewriteRun *run = arg;
+	PmRewrite	rewrite;
+	ListCell   *lc;
+
+	read_or_fail(run->id, &rewrite);
+	LockRelationOid(rewrite.table, AccessExclusiveLock);
+	foreach(lc, rewrite.sources)
+		LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessExclusiveLock);
+	apply_step(arg);
+	if (run->wants_swap)
+		swap_step(arg);
+}
+
+/* Waits, without transaction or snapshot, until the last old snapshot is gone. */
+static bool
+wait_for_readers(PmRewriteRun *run)
+{
+	static uint32 event = 0;
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUDGET_MS);
+
+	if (event == 0)
+		event = pm_wait_event("PartmgrRewriteSnapshots");
+	pm_rewrite_list_readers(run);
+	while (!pm_rewrite_readers_gone(run))
+	{
+		if (GetCurrentTimestamp() >= end)
+			return false;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
+
+static ErrorData *
+try_strict(PmRewriteRun *run)
+{
+	ErrorData  *problem = pm_rewrite_transaction(run, lock_step, "keeping writers out");
+
+	PM_FAILPOINT("rewrite-locked");
+	if (problem == NULL)
+		problem = pm_rewrite_transaction(run, apply_step, "applying the last changes");
+	PM_FAILPOINT("rewrite-applied");
+	if (problem == NULL && run->wants_swap && wait_for_readers(run))
+		problem = pm_rewrite_transaction(run, swap_step, "swapping");
+	return problem;
+}
+
+/*
+ * pm_rewrite_swap tries to swap, between transactions.  Returns the error that
+ * ended the try, or NULL: it was swapped, or somebody with an old snapshot was
+ * there for too long, and is remembered to be waited for.
+ *
+ * Locks: EXCLUSIVE on the set and the sources, then for a moment ACCESS EXCLUSIVE
+ * on them and, in a set, on its default.  EXCLUSIVE and not less: who has selected
+ * rows FOR UPDATE is about to write.
+ */
+ErrorData *
+pm_rewrite_swap(PmRewriteRun *run, bool strict)
+{
+	ErrorData  *volatile problem = NULL;
+
+	if (!strict)
+		return pm_rewrite_transaction(run, fast_step, "swapping");
+	/* locks of the session outlive an error; the end of the process they do not */
+	PG_TRY();
+	{
+		problem = try_strict(run);
+	}
+	PG_FINALLY();
+	{
+		pm_rewrite_unlock_tables(run);
+	}
+	PG_END_TRY();
+	return problem;
+}
+
+
+/* ---------- names ---------- */
+
+/* rename gives a table another name, and those of its indexes that are named after it */
+static void
+rename_table(const PmRewrite *rewrite, Oid table, const char *name)
+{
+	char	   *old = get_rel_name(table);
+	Oid			namespace = get_rel_namespace(table);
+	List	   *statements = list_make1(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(table), name));
+	ListCell   *lc;
+
+	foreach(lc, pm_catalog_strings("SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
+								   " WHERE x.indrelid = $1 ORDER BY 1", table))
+	{
+		char	   *index = lfirst(lc);
+		char	   *after;
+
+		if (strncmp(index, old, strlen(old)) != 0)
+			continue;
+		after = psprintf("%s%s", name, index + strlen(old));
+		if (strlen(after) < NAMEDATALEN && !OidIsValid(get_relname_relid(after, namespace)))
+			statements = lappend(statements,
+								 pm_ddl_rewrite_rename("INDEX",
+													   quote_qualified_identifier(get_namespace_name(namespace), index),
+													   after));
+	}
+	pm_rewrite_run_sql(rewrite, statements);
+}
+
+/* a target gets its name; a source that has it makes room */
+static void
+give_name(const PmRewrite *rewrite, Oid target, const char *name)
+{
+	Oid			taken = get_relname_relid(name, get_namespace_oid(rewrite->schema, false));
+
+	if (taken == target)
+		return;
+	if (OidIsValid(taken))
+		rename_table(rewrite, taken, pm_rewrite_scratch(rewrite, psprintf("_o%u", taken)));
+	rename_table(rewrite, target, name);
+}
+
+
+/* ---------- foreign keys of others ---------- */
+
+#define REFERENCES \
+	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND k.conparentid = 0 ORDER BY k.oid"
+
+/*
+ * pm_rewrite_references returns the statements that take the foreign keys of
+ * others off the table, and put them on again without looking at the rows; these
+ * are looked at afterwards.
+ */
+List *
+pm_rewrite_references(const PmRewrite *rewrite, List **back)
+{
+	List	   *tables = pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname)" REFERENCES, rewrite->table);
+	List	   *names = pm_catalog_strings("SELECT k.conname" REFERENCES, rewrite->table);
+	List	   *definitions = pm_catalog_strings("SELECT pg_get_constraintdef(k.oid)" REFERENCES, rewrite->table);
+	List	   *off = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+	ListCell   *lc3;
+
+	*back = NIL;
+	forthree(lc, tables, lc2, names, lc3, definitions)
+	{
+		off = lappend(off, pm_ddl_rewrite_drop_constraint(lfirst(lc), lfirst(lc2)));
+		*back = lappend(*back, pm_ddl_rewrite_foreign_key(lfirst(lc), lfirst(lc2), lfirst(lc3), false));
+	}
+	return off;
+}
+
+
+/* ---------- partitions ---------- */
+
+/* is there a partition, made meanwhile, where a target was to go? */
+static bool
+is_taken(const PmLook *look, const Partition *target)
+{
+	ListCell   *lc;
+
+	foreach(lc, look->partitions)
+	{
+		const PartBound *bound = &((Partition *) lfirst(lc))->bound;
+
+		if ((bound->lower_open || target->bound.upper_open || bound->lower < target->bound.upper) &&
+			(bound->upper_open || target->bound.lower_open || target->bound.lower < bound->upper))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where maintenance has made a partition, the default has no row of its range;
+ * so the target has none any more.
+ */
+static void
+drop_target(const PmRewrite *rewrite, const Partition *target)
+{
+	PmSpi		spi;
+	uint64		rows;
+
+	pm_spi_begin(&spi, rewrite->owner);
+	rows = pm_spi_select(psprintf("SELECT FROM ONLY %s LIMIT 1", pm_full_name(target)), 0, NULL, NULL, NULL);
+	pm_spi_end(&spi);
+	if (rows > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a partition of table %s takes the range of rows that were rewritten",
+						pm_qualified_name(rewrite->table))));
+	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_drop(pm_full_name(target))));
+}
+
+static void
+attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tmpl,
+			  const Partition *target)
+{
+	char	   *name = pm_rewrite_target_name(rewrite, set, &target->bound);
+	char	   *range = pm_ddl_range(&set->key, set->key.is_list ? target : NULL, &target->bound);
+	char	   *qualified = quote_qualified_identifier(rewrite->schema, name);
+
+	give_name(rewrite, target->oid, name);
+	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_attach(pm_full_name(set), qualified, range),
+										   pm_ddl_rewrite_drop_constraint(qualified, PM_BOUND_CONSTRAINT)));
+	if (OidIsValid(tmpl->replident_index))
+		pm_ddl_set_identity(set, tmpl, name);
+	pm_rewrite_log(rewrite, qualified, -1, pm_size_bytes(target->oid), range);
+}
+
+/* the rest becomes the default, under its name */
+static void
+attach_rest(const PmRewrite *rewrite, const PartSet *set, const char *frame, const char *name)
+{
+	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_detach(frame, pm_qualified_name(rewrite->rest))));
+	give_name(rewrite, rewrite->rest, name);
+	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_attach(pm_full_name(set), pm_qualified_name(rewrite->rest),
+																 "DEFAULT")));
+}
+
+static void
+detach_sources(const PmRewrite *rewrite, const PartSet *set)
+{
+	ListCell   *lc;
+
+	foreach(lc, rewrite->sources)
+	{
+		const char *source = pm_qualified_name(((PmSource *) lfirst(lc))->oid);
+		List	   *statements = pm_ddl_rewrite_unwatch(source, pm_rewrite_scratch(rewrite, ""),
+														pm_rewrite_scratch(rewrite, "_truncate"));
+
+		pm_rewrite_run_sql(rewrite, lcons(pm_ddl_rewrite_detach(pm_full_name(set), source), statements));
+	}
+}
+
+static void
+note_compressed(const PmRewrite *rewrite, const PmLook *frame)
+{
+	const char *detail = pm_rewrite_option(rewrite, "detail");
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+
+	if (rewrite->kind == REWRITE_COMPRESS)
+		pm_upkeep_note(((Partition *) linitial(frame->partitions))->oid, "compress",
+					   rewrite->table, detail, pm_size_bytes(source),
+					   pm_size_bytes(((Partition *) linitial(frame->partitions))->oid));
+}
+
+static void
+swap_partitions(PmRewrite *rewrite)
+{
+	PartSet    *set = pm_rewrite_set(rewrite);
+	PmLook	   *look = pm_catalog_look(set);
+	PmLook	   *frame = pm_rewrite_frame(rewrite);
+	PmTemplate *tmpl = pm_rewrite_template(rewrite);
+	char	   *frame_name = pm_full_name(frame->set);
+	List	   *back;
+	ListCell   *lc;
+
+	pm_rewrite_run_sql(rewrite, pm_rewrite_references(rewrite, &back));
+	detach_sources(rewrite, set);
+	foreach(lc, frame->partitions)
+	{
+		const Partition *target = lfirst(lc);
+
+		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_detach(frame_name, pm_full_name(target))));
+		if (rewrite->kind == REWRITE_DRAIN && is_taken(look, target))
+			drop_target(rewrite, target);
+		else
+			attach_target(rewrite, set, tmpl, target);
+	}
+	if (rewrite->kind == REWRITE_DRAIN)
+		attach_rest(rewrite, set, frame_name, look->dflt->name);
+	pm_rewrite_run_sql(rewrite, back);
+	note_compressed(rewrite, frame);
+}
+
+
+/* ---------- the swap ---------- */
+
+/* Everything is locked in the order in which everybody here locks. */
+static void
+lock_all(const PmRewrite *rewrite)
+{
+	PmLook	   *look;
+	ListCell   *lc;
+
+	LockRelationOid(rewrite->table, AccessExclusiveLock);
+	if (rewrite->kind != REWRITE_CONVERT)
+	{
+		look = pm_catalog_look(pm_rewrite_set(rewrite));
+		if (look->dflt)
+			LockRelationOid(look->dflt->oid, AccessExclusiveLock);
+	}
+	foreach(lc, rewrite->sources)
+		LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessExclusiveLock);
+}
+
+/*
+ * pm_rewrite_swap_now swaps, in this transaction.  All notes must have been
+ * applied since writers were kept out.
+ *
+ * Locks: ACCESS EXCLUSIVE on the set, its default and the sources, and SHARE ROW
+ * EXCLUSIVE on the tables that the set references, to the end.
+ */
+void
+pm_rewrite_swap_now(PmRewrite *rewrite)
+{
+	lock_all(rewrite);
+	if (OidIsValid(rewrite->notes) &&
+		(!pm_rewrite_verify(rewrite) || pm_rewrite_lag(rewrite) > 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("rows were written while the lock was waited for")));
+	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_UNDO)
+		pm_rewrite_swap_tables(rewrite);
+	else
+		swap_partitions(rewrite);
+	rewrite->units++;
+	pm_rewrite_set_phase(rewrite, PHASE_CLEAN);
+}

@@ -1,0 +1,509 @@
+/*-------------------------------------------------------------------------
+ *
+ * rewrite_unit.c
+ *		One swap's worth of a rewrite: its tables are made, and go again.
+ *
+ * All scratch tables are named after the rewrite and belong to the owner of the
+ * set.  They are dropped by OID, and only while they have the name that we gave
+ * them.
+ *
+ * Never touches a row of a source, nor drops one that is still attached.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "commands/tablespace.h"
+#include "create_parent.h"
+#include "ddl.h"
+#include "ddl_rewrite.h"
+#include "rewrite.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+
+/* pm_rewrite_scratch returns the plain name of a thing of ours. */
+char *
+pm_rewrite_scratch(const PmRewrite *rewrite, const char *suffix)
+{
+	return psprintf("partmgr_rewrite_" INT64_FORMAT "%s", rewrite->id, suffix);
+}
+
+static char *
+scratch_table(const PmRewrite *rewrite, const char *suffix)
+{
+	return quote_qualified_identifier(rewrite->schema, pm_rewrite_scratch(rewrite, suffix));
+}
+
+static Oid
+scratch_oid(const PmRewrite *rewrite, const char *suffix)
+{
+	return get_relname_relid(pm_rewrite_scratch(rewrite, suffix),
+							 get_namespace_oid(rewrite->schema, false));
+}
+
+/* pm_rewrite_run_sql runs statements as the owner of the table. */
+void
+pm_rewrite_run_sql(const PmRewrite *rewrite, List *statements)
+{
+	PmSpi		spi;
+	ListCell   *lc;
+
+	pm_spi_begin(&spi, rewrite->owner);
+	foreach(lc, statements)
+		pm_spi_utility(lfirst(lc));
+	pm_spi_end(&spi);
+	CommandCounterIncrement();
+}
+
+/* pm_rewrite_log writes what a rewrite has done to part_log. */
+void
+pm_rewrite_log(const PmRewrite *rewrite, const char *partition, int64 rows,
+			   int64 bytes, const char *message)
+{
+	PmLogEntry	entry = {
+		.parent = rewrite->table,
+		.action = pm_rewrite_kind_name(rewrite->kind),
+		.partition = partition,
+		.rows = rows,
+		.bytes = bytes,
+		.message = message
+	};
+
+	pm_log_write(list_make1(&entry));
+}
+
+
+/* ---------- the set ---------- */
+
+static bool
+is_true(const char *option)
+{
+	return option != NULL && strcmp(option, "true") == 0;
+}
+
+/* the order that makes a set of a table that has been converted */
+static CreateOrder *
+order_of(const PmRewrite *rewrite, Oid parent)
+{
+	CreateOrder *order = palloc0(sizeof(CreateOrder));
+	const char *type = pm_rewrite_option(rewrite, "type");
+
+	order->parent = parent;
+	order->now = rewrite->now;
+	order->control = pm_rewrite_option(rewrite, "control");
+	order->interval = pm_rewrite_option(rewrite, "interval");
+	order->type = type;
+	order->epoch = pm_rewrite_option(rewrite, "epoch");
+	order->premake = pg_strtoint32(pm_rewrite_option(rewrite, "premake"));
+	order->default_table = is_true(pm_rewrite_option(rewrite, "default_table"));
+	order->automatic = "on";
+	order->jobmon = true;
+	order->control_not_null = true;
+	order->retention = pm_rewrite_option(rewrite, "retention");
+	order->keep_table = true;
+	order->time_zone = pm_rewrite_option(rewrite, "time_zone");
+	order->name_format = pm_rewrite_option(rewrite, "name_format");
+	return order;
+}
+
+/* pm_rewrite_manage makes a set of the table that has taken the source's place. */
+void
+pm_rewrite_manage(const PmRewrite *rewrite)
+{
+	CreateOrder *order = order_of(rewrite, rewrite->frame);
+
+	/* what would be made has been made; what exists is adopted */
+	order->default_table = false;
+	(void) pm_create_parent(order);
+}
+
+/*
+ * pm_rewrite_set returns the set that is rewritten, or that a table is converted
+ * to.
+ */
+PartSet *
+pm_rewrite_set(const PmRewrite *rewrite)
+{
+	PartSet    *set;
+
+	if (rewrite->kind == REWRITE_CONVERT)
+		return pm_create_set(order_of(rewrite, rewrite->frame));
+	set = pm_config_read_one(rewrite->table);
+	if (set == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table %s is not managed by partmgr", pm_qualified_name(rewrite->table))));
+	if (set->problem)
+		ereport(ERROR,
+				(errcode(set->problem_code), errmsg("%s", set->problem)));
+	return set;
+}
+
+/* pm_rewrite_frame looks at the frame as if it were the set. */
+PmLook *
+pm_rewrite_frame(const PmRewrite *rewrite)
+{
+	PartSet    *set = pm_rewrite_set(rewrite);
+
+	set->parent = rewrite->frame;
+	set->schema = rewrite->schema;
+	set->name = get_rel_name(rewrite->frame);
+	set->has_marks = set->has_holds = false;
+	set->retention_bytes = 0;
+	set->has_retention = false;
+	return pm_catalog_look(set);
+}
+
+
+/* ---------- targets ---------- */
+
+/* a target's name once it has its place */
+char *
+pm_rewrite_target_name(const PmRewrite *rewrite, const PartSet *set, const PartBound *bound)
+{
+	if (rewrite->kind == REWRITE_COMPRESS)
+		return get_rel_name(((PmSource *) linitial(rewrite->sources))->oid);
+	return pm_name_partition(rewrite->name, set->name_format, &set->key, &set->grid, bound);
+}
+
+static bool
+is_source(const PmRewrite *rewrite, Oid relation)
+{
+	ListCell   *lc;
+
+	foreach(lc, rewrite->sources)
+		if (((PmSource *) lfirst(lc))->oid == relation)
+			return true;
+	return false;
+}
+
+/* the name until then: that of a source is still taken */
+static char *
+name_for_now(const PmRewrite *rewrite, const PartSet *set, const PartBound *bound, int n)
+{
+	char	   *name = pm_rewrite_target_name(rewrite, set, bound);
+	Oid			taken = get_relname_relid(name, get_namespace_oid(rewrite->schema, false));
+
+	if (OidIsValid(taken) && is_source(rewrite, taken))
+		return pm_rewrite_scratch(rewrite, psprintf("_t%d", n));
+	return name;
+}
+
+/*
+ * pm_rewrite_template returns what targets take from the set, or from the table
+ * that is rewritten.
+ */
+PmTemplate *
+pm_rewrite_template(const PmRewrite *rewrite)
+{
+	PmLook		look = {0};
+	PmTemplate *tmpl;
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+	Oid			tablespace = get_rel_tablespace(source);
+
+	if (rewrite->kind == REWRITE_CONVERT)
+		return pm_catalog_template(pm_rewrite_frame(rewrite));
+	look.set = pm_rewrite_set(rewrite);
+	/* what is in the rest moves on: the columns are asked for */
+	if (OidIsValid(rewrite->rest))
+		look.dflt = pm_rewrite_frame(rewrite)->dflt;
+	tmpl = pm_catalog_template(&look);
+	/* what was moved away, when it was cold, stays there */
+	if (rewrite->kind != REWRITE_DRAIN)
+		tmpl->tablespace = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
+	return tmpl;
+}
+
+/*
+ * pm_rewrite_make_target makes a target on the frame; rows of its range that have
+ * come to the rest go there.  Returns it.
+ */
+Oid
+pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl,
+					   const PartBound *bound, int n)
+{
+	PlanStep	step = {.kind = STEP_CREATE, .bound = *bound};
+	const PartSet *set = frame->set;
+	const char *compression = pm_rewrite_option(rewrite, "compression");
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+	char	   *target;
+	List	   *statements = NIL;
+
+	step.name = name_for_now(rewrite, set, bound, n);
+	step.move_rows = frame->dflt ? 1 : 0;
+	pm_ddl_apply(frame, tmpl, &step, rewrite->now);
+	target = quote_qualified_identifier(rewrite->schema, step.name);
+	if (rewrite->kind != REWRITE_DRAIN)
+		statements = pm_ddl_rewrite_storage(target, source);
+	if (compression)
+		statements = list_concat(statements, pm_ddl_rewrite_compression(target, source, compression));
+	if (rewrite->kind != REWRITE_CONVERT)
+		statements = lappend(statements, pm_ddl_rewrite_bound(target, &set->key, bound));
+	pm_rewrite_run_sql(rewrite, statements);
+	return get_relname_relid(step.name, get_namespace_oid(rewrite->schema, false));
+}
+
+
+/* ---------- prepare ---------- */
+
+static void
+make_notes(PmRewrite *rewrite)
+{
+	PmRowKey   *key = pm_rewrite_key(rewrite);
+
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_notes(scratch_table(rewrite, "_notes"),
+													 ((PmSource *) linitial(rewrite->sources))->oid, key));
+	rewrite->notes = scratch_oid(rewrite, "_notes");
+}
+
+static void
+make_frame(PmRewrite *rewrite, List *windows)
+{
+	char	   *name = scratch_table(rewrite, "");
+	bool		is_whole = rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_UNDO;
+	char	   *by = NULL;
+	const char *control;
+	bool		is_list;
+
+	if (rewrite->kind == REWRITE_CONVERT)
+	{
+		control = pm_rewrite_option(rewrite, "control");
+		is_list = strcmp(pm_rewrite_option(rewrite, "type"), "list") == 0;
+	}
+	else
+	{
+		PartSet    *set = pm_rewrite_set(rewrite);
+
+		control = set->key.attname;
+		is_list = set->key.is_list;
+	}
+	if (rewrite->kind != REWRITE_UNDO)
+		by = psprintf("%s (%s)", is_list ? "LIST" : "RANGE", quote_identifier(control));
+	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_frame(name, rewrite->table, is_whole, by)));
+	rewrite->frame = scratch_oid(rewrite, "");
+	if (is_whole)
+		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_table(name, rewrite->table,
+														 rewrite->kind == REWRITE_CONVERT ? control : NULL));
+}
+
+static void
+make_targets(PmRewrite *rewrite, List *windows)
+{
+	PmTemplate *tmpl = pm_rewrite_template(rewrite);
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, windows)
+		(void) pm_rewrite_make_target(rewrite, pm_rewrite_frame(rewrite), tmpl, lfirst(lc), ++n);
+}
+
+/* the rest takes the rows for which there is no target yet */
+static void
+make_rest(PmRewrite *rewrite)
+{
+	PmLook	   *frame = pm_rewrite_frame(rewrite);
+	PmTemplate *tmpl = pm_rewrite_template(rewrite);
+	char	   *plain = pm_rewrite_scratch(rewrite, "_rest");
+	List	   *statements = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pm_ddl_default_statements(frame->set, tmpl, plain, false))
+		statements = lappend(statements, ((PmStatement *) lfirst(lc))->sql);
+	pm_rewrite_run_sql(rewrite, statements);
+	rewrite->rest = scratch_oid(rewrite, "_rest");
+}
+
+static void
+note_total(PmRewrite *rewrite)
+{
+	double		rows = 0;
+	int64		bytes = 0;
+	ListCell   *lc;
+
+	foreach(lc, rewrite->sources)
+	{
+		Oid			source = ((PmSource *) lfirst(lc))->oid;
+		List	   *texts = pm_catalog_strings("SELECT reltuples::text FROM pg_class WHERE oid = $1", source);
+
+		rows += Max(strtod(linitial(texts), NULL), 0);
+		bytes += pm_size_blocks(source) * BLCKSZ;
+	}
+	pm_rewrite_note_total(rewrite, (int64) rows, bytes);
+}
+
+/*
+ * pm_rewrite_prepare chooses the sources of the next swap and makes the tables
+ * for it; if nothing is left, the rewrite is over.
+ *
+ * Locks: none but those of looking; what is made is not seen by anybody yet.
+ */
+void
+pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite)
+{
+	List	   *windows;
+	ListCell   *lc;
+
+	if (!pm_rewrite_choose(rewrite, &windows))
+	{
+		(void) pm_rewrite_set_state(rewrite->id, "{running}", "done", 0, NULL);
+		run->is_over = true;
+		return;
+	}
+	pm_rewrite_check(rewrite, !run->in_one);
+	make_frame(rewrite, windows);
+	make_targets(rewrite, windows);
+	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_DRAIN)
+		make_rest(rewrite);
+	if (!run->in_one)
+		make_notes(rewrite);
+	foreach(lc, rewrite->sources)
+		pm_rewrite_save_source(rewrite, lfirst(lc));
+	note_total(rewrite);
+	pm_rewrite_set_phase(rewrite, PHASE_WATCH);
+}
+
+
+/* ---------- the end of it ---------- */
+
+static bool
+is_ours(const PmRewrite *rewrite, Oid table, const char *suffix)
+{
+	const char *name = OidIsValid(table) ? get_rel_name(table) : NULL;
+
+	return name != NULL && strcmp(name, pm_rewrite_scratch(rewrite, suffix)) == 0;
+}
+
+static void
+drop_scratch(const PmRewrite *rewrite, Oid table, const char *suffix)
+{
+	if (!is_ours(rewrite, table, suffix))
+		return;
+	LockRelationOid(table, AccessExclusiveLock);
+	if (is_ours(rewrite, table, suffix))
+		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_drop(pm_qualified_name(table))));
+}
+
+/* takes our triggers off what is still there of the sources */
+static void
+unwatch(const PmRewrite *rewrite)
+{
+	ListCell   *lc;
+
+	foreach(lc, rewrite->sources)
+	{
+		PmSource   *source = lfirst(lc);
+
+		if (get_rel_name(source->oid) != NULL)
+			pm_rewrite_run_sql(rewrite,
+							   pm_ddl_rewrite_unwatch(pm_qualified_name(source->oid),
+													  pm_rewrite_scratch(rewrite, ""),
+													  pm_rewrite_scratch(rewrite, "_truncate")));
+	}
+}
+
+/*
+ * pm_rewrite_remove leaves everything as it was before a rewrite that has failed
+ * or that nobody wants any more.
+ *
+ * Locks: ACCESS EXCLUSIVE on the sources, one after the other, for a moment.
+ */
+void
+pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite)
+{
+	if (rewrite->name != NULL)
+	{
+		unwatch(rewrite);
+		drop_scratch(rewrite, rewrite->frame, "");
+		drop_scratch(rewrite, rewrite->rest, "_rest");
+		drop_scratch(rewrite, rewrite->notes, "_notes");
+	}
+	(void) pm_rewrite_set_state(rewrite->id, "{cancelling}",
+								rewrite->sqlstate ? "failed" : "cancelled", 0, NULL);
+	if (rewrite->sqlstate && rewrite->name != NULL)
+		pm_rewrite_log(rewrite, NULL, -1, -1, "failed");
+	run->is_over = true;
+}
+
+/*
+ * is_left tells whether a source is there for nobody any more: not attached but
+ * to another source, a parent that a plain table has replaced.
+ */
+static bool
+is_left(const PmRewrite *rewrite, const PmSource *source)
+{
+	return get_rel_name(source->oid) != NULL && source->oid != rewrite->table &&
+		(!get_rel_relispartition(source->oid) ||
+		 is_source(rewrite, get_partition_parent(source->oid, true)));
+}
+
+static void
+drop_source(const PmRewrite *rewrite, const PmSource *source)
+{
+	const char *table;
+	List	   *statements = NIL;
+	ListCell   *lc;
+
+	LockRelationOid(source->oid, AccessExclusiveLock);
+	if (!is_left(rewrite, source))
+		return;
+	table = pm_qualified_name(source->oid);
+
+	/* each of them locks the table that it points at */
+	foreach(lc, pm_catalog_strings("SELECT conname FROM pg_constraint WHERE conrelid = $1 AND contype = 'f'"
+								   " AND conparentid = 0 ORDER BY confrelid, conname", source->oid))
+		statements = lappend(statements, pm_ddl_rewrite_drop_constraint(table, lfirst(lc)));
+	pm_rewrite_run_sql(rewrite, lappend(statements, pm_ddl_rewrite_drop(table)));
+}
+
+/* foreign keys of others that were put back, but not checked yet */
+static bool
+validate_references(const PmRewrite *rewrite)
+{
+	List	   *tables = pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname) FROM pg_constraint k"
+											" JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+											" WHERE k.confrelid = $1 AND k.contype = 'f' AND NOT k.convalidated AND k.conparentid = 0"
+											" ORDER BY k.oid LIMIT 1", rewrite->table);
+	List	   *names = pm_catalog_strings("SELECT conname FROM pg_constraint WHERE confrelid = $1 AND contype = 'f'"
+										   " AND NOT convalidated AND conparentid = 0 ORDER BY oid LIMIT 1", rewrite->table);
+
+	if (names == NIL)
+		return false;
+	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_validate(linitial(tables), linitial(names))));
+	return true;
+}
+
+/*
+ * pm_rewrite_clean drops one of the tables that were rewritten, in a transaction
+ * of its own, or the last ones of ours; then it is the next one's turn.
+ *
+ * Locks: ACCESS EXCLUSIVE on what is dropped, then on the tables that it
+ * references.
+ */
+void
+pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite)
+{
+	ListCell   *lc;
+
+	if (validate_references(rewrite))
+		return;
+	foreach(lc, rewrite->sources)
+	{
+		PmSource   *source = lfirst(lc);
+
+		if (!is_left(rewrite, source))
+			continue;
+		drop_source(rewrite, source);
+		return;
+	}
+	drop_scratch(rewrite, rewrite->frame, "");
+	drop_scratch(rewrite, rewrite->rest, "_rest");
+	drop_scratch(rewrite, rewrite->notes, "_notes");
+	pm_rewrite_forget_unit(rewrite);
+}
