@@ -67,6 +67,9 @@ CREATE TABLE part_config (
 		CONSTRAINT part_config_cold_storage_check CHECK (cold_storage <> ''),
 	cold_cluster text
 		CONSTRAINT part_config_cold_cluster_check CHECK (cold_cluster <> ''),
+	cold_compression text
+		CONSTRAINT part_config_cold_compression_check CHECK (cold_compression IN ('lz4', 'pglz')),
+	drain_default boolean NOT NULL DEFAULT true,
 	on_demand boolean NOT NULL DEFAULT false,
 	on_demand_window int NOT NULL DEFAULT 100
 		CONSTRAINT part_config_on_demand_window_check CHECK (on_demand_window BETWEEN 1 AND 100000),
@@ -116,6 +119,8 @@ COMMENT ON COLUMN part_config.cold_reindex IS 'true: the indexes of cold partiti
 COMMENT ON COLUMN part_config.cold_tablespace IS 'cold partitions and their indexes are moved to this tablespace';
 COMMENT ON COLUMN part_config.cold_storage IS 'storage parameters that cold partitions get, for example fillfactor=100, autovacuum_enabled=false';
 COMMENT ON COLUMN part_config.cold_cluster IS 'cold partitions are rewritten in the order of this index of the parent';
+COMMENT ON COLUMN part_config.cold_compression IS 'cold partitions are written anew, with their values compressed by this method: lz4 or pglz';
+COMMENT ON COLUMN part_config.drain_default IS 'true: the worker makes partitions for rows that wait in the default';
 COMMENT ON COLUMN part_config.on_demand IS 'true: a row that no partition takes has one made, where the library is preloaded';
 COMMENT ON COLUMN part_config.on_demand_window IS 'so many intervals from now, or from the highest id, such a row may be away';
 
@@ -220,7 +225,7 @@ COMMENT ON TABLE part_log IS 'what maintenance did, failed to do or postponed; k
 COMMENT ON COLUMN part_log.id IS 'order of the entries';
 COMMENT ON COLUMN part_log.logged_at IS 'when';
 COMMENT ON COLUMN part_log.parent_table IS 'the set';
-COMMENT ON COLUMN part_log.action IS 'create, on_demand, detach, finalize, settle, archive, drop, reattach, drop_default, held, failed, blocked, postponed, or a kind of upkeep';
+COMMENT ON COLUMN part_log.action IS 'create, on_demand, drain, detach, finalize, settle, archive, drop, reattach, drop_default, held, failed, blocked, postponed, a kind of upkeep, or of rewrite';
 COMMENT ON COLUMN part_log.partition_name IS 'the partition, with its schema';
 COMMENT ON COLUMN part_log.range IS 'its bounds';
 COMMENT ON COLUMN part_log.row_estimate IS 'estimated rows of a retired partition, or rows moved out of the default';
@@ -303,7 +308,7 @@ CREATE INDEX part_upkeep_parent_table_idx ON part_upkeep (parent_table);
 
 COMMENT ON TABLE part_upkeep IS 'what was done to partitions that are no longer written';
 COMMENT ON COLUMN part_upkeep.partition IS 'the partition, a table below it, or the parent';
-COMMENT ON COLUMN part_upkeep.task IS 'analyze (of the parent), storage, tablespace, cluster, reindex or vacuum';
+COMMENT ON COLUMN part_upkeep.task IS 'analyze (of the parent), storage, tablespace, cluster, reindex, vacuum, compress, or drain (of the default)';
 COMMENT ON COLUMN part_upkeep.parent_table IS 'the set';
 COMMENT ON COLUMN part_upkeep.done_at IS 'when, the last time';
 COMMENT ON COLUMN part_upkeep.detail IS 'with what: the tablespace, the parameters, the index, the file that was vacuumed';
@@ -485,7 +490,8 @@ GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
 	grid_origin, retention_partitions, retention_size, retention_keep_newest,
 	retention_grace, detach_before_drop, archive_function, abort_after_wait,
 	maintenance_window, analyze_parent, cold_after, cold_vacuum, cold_reindex,
-	cold_tablespace, cold_storage, cold_cluster, on_demand, on_demand_window) ON part_config TO PUBLIC;
+	cold_tablespace, cold_storage, cold_cluster, cold_compression, drain_default,
+	on_demand, on_demand_window) ON part_config TO PUBLIC;
 
 -- state and log are not dumped: a restored set is recognized by its absence
 SELECT pg_catalog.pg_extension_config_dump('part_config',
@@ -1208,6 +1214,183 @@ CREATE VIEW rewrite_progress WITH (security_barrier) AS
 		OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW rewrite_progress IS 'rewrites that were asked for, how far they are and how they ended';
 GRANT SELECT ON rewrite_progress TO PUBLIC;
+
+--
+-- pg_partman's functions that move rows
+--
+
+CREATE FUNCTION partition_data_time(
+	p_parent_table text,
+	p_batch_count int DEFAULT 1,
+	p_batch_interval interval DEFAULT NULL,
+	p_lock_wait numeric DEFAULT 0,
+	p_order text DEFAULT 'ASC',
+	p_analyze boolean DEFAULT true,
+	p_source_table text DEFAULT NULL,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_override_system_value boolean DEFAULT false,
+	p_ignore_infinity boolean DEFAULT false
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION partition_data_time(text, int, interval, numeric, text, boolean, text, text[], boolean, boolean) IS 'move rows of the default, or of another table, to partitions; returns how many';
+CREATE FUNCTION partition_data_time(
+	p_parent_table regclass,
+	p_batch_count int DEFAULT 1,
+	p_batch_interval interval DEFAULT NULL,
+	p_lock_wait numeric DEFAULT 0,
+	p_order text DEFAULT 'ASC',
+	p_analyze boolean DEFAULT true,
+	p_source_table text DEFAULT NULL,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_override_system_value boolean DEFAULT false,
+	p_ignore_infinity boolean DEFAULT false
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION partition_data_time(regclass, int, interval, numeric, text, boolean, text, text[], boolean, boolean) IS 'move rows of the default, or of another table, to partitions; returns how many';
+CREATE FUNCTION partition_data_id(
+	p_parent_table text,
+	p_batch_count int DEFAULT 1,
+	p_batch_interval bigint DEFAULT NULL,
+	p_lock_wait numeric DEFAULT 0,
+	p_order text DEFAULT 'ASC',
+	p_analyze boolean DEFAULT true,
+	p_source_table text DEFAULT NULL,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_override_system_value boolean DEFAULT false
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION partition_data_id(text, int, bigint, numeric, text, boolean, text, text[], boolean) IS 'move rows of the default, or of another table, to partitions; returns how many';
+CREATE FUNCTION partition_data_id(
+	p_parent_table regclass,
+	p_batch_count int DEFAULT 1,
+	p_batch_interval bigint DEFAULT NULL,
+	p_lock_wait numeric DEFAULT 0,
+	p_order text DEFAULT 'ASC',
+	p_analyze boolean DEFAULT true,
+	p_source_table text DEFAULT NULL,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_override_system_value boolean DEFAULT false
+)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION partition_data_id(regclass, int, bigint, numeric, text, boolean, text, text[], boolean) IS 'move rows of the default, or of another table, to partitions; returns how many';
+CREATE PROCEDURE partition_data_proc(
+	p_parent_table text,
+	p_loop_count int DEFAULT NULL,
+	p_interval text DEFAULT NULL,
+	p_lock_wait int DEFAULT 0,
+	p_lock_wait_tries int DEFAULT 10,
+	p_wait int DEFAULT 1,
+	p_order text DEFAULT 'ASC',
+	p_source_table text DEFAULT NULL,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_quiet boolean DEFAULT false,
+	p_ignore_infinity boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data_proc' LANGUAGE C;
+COMMENT ON PROCEDURE partition_data_proc(text, int, text, int, int, int, text, text, text[], boolean, boolean) IS 'move all rows of the default, or of another table, to partitions';
+CREATE PROCEDURE partition_data_proc(
+	p_parent_table regclass,
+	p_loop_count int DEFAULT NULL,
+	p_interval text DEFAULT NULL,
+	p_lock_wait int DEFAULT 0,
+	p_lock_wait_tries int DEFAULT 10,
+	p_wait int DEFAULT 1,
+	p_order text DEFAULT 'ASC',
+	p_source_table text DEFAULT NULL,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_quiet boolean DEFAULT false,
+	p_ignore_infinity boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data_proc' LANGUAGE C;
+COMMENT ON PROCEDURE partition_data_proc(regclass, int, text, int, int, int, text, text, text[], boolean, boolean) IS 'move all rows of the default, or of another table, to partitions';
+CREATE PROCEDURE partition_data_async(
+	p_parent_table text,
+	p_loop_count int DEFAULT NULL,
+	p_interval text DEFAULT NULL,
+	p_lock_wait int DEFAULT 0,
+	p_lock_wait_tries int DEFAULT 10,
+	p_wait int DEFAULT 1,
+	p_order text DEFAULT 'ASC',
+	p_ignored_columns text[] DEFAULT NULL,
+	p_quiet boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data_async' LANGUAGE C;
+COMMENT ON PROCEDURE partition_data_async(text, int, text, int, int, int, text, text[], boolean) IS 'move all rows of the default to partitions while everybody keeps writing';
+CREATE PROCEDURE partition_data_async(
+	p_parent_table regclass,
+	p_loop_count int DEFAULT NULL,
+	p_interval text DEFAULT NULL,
+	p_lock_wait int DEFAULT 0,
+	p_lock_wait_tries int DEFAULT 10,
+	p_wait int DEFAULT 1,
+	p_order text DEFAULT 'ASC',
+	p_ignored_columns text[] DEFAULT NULL,
+	p_quiet boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_partition_data_async' LANGUAGE C;
+COMMENT ON PROCEDURE partition_data_async(regclass, int, text, int, int, int, text, text[], boolean) IS 'move all rows of the default to partitions while everybody keeps writing';
+CREATE FUNCTION undo_partition(
+	p_parent_table text,
+	p_target_table text,
+	p_loop_count int DEFAULT 1,
+	p_batch_interval text DEFAULT NULL,
+	p_keep_table boolean DEFAULT true,
+	p_lock_wait numeric DEFAULT 0,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_drop_cascade boolean DEFAULT false,
+	OUT partitions_undone int,
+	OUT rows_undone bigint
+)
+	AS 'MODULE_PATHNAME', 'partmgr_undo_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION undo_partition(text, text, int, text, boolean, numeric, text[], boolean) IS 'move rows of partitions to a plain table, and let the empty ones go';
+CREATE FUNCTION undo_partition(
+	p_parent_table regclass,
+	p_target_table text,
+	p_loop_count int DEFAULT 1,
+	p_batch_interval text DEFAULT NULL,
+	p_keep_table boolean DEFAULT true,
+	p_lock_wait numeric DEFAULT 0,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_drop_cascade boolean DEFAULT false,
+	OUT partitions_undone int,
+	OUT rows_undone bigint
+)
+	AS 'MODULE_PATHNAME', 'partmgr_undo_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION undo_partition(regclass, text, int, text, boolean, numeric, text[], boolean) IS 'move rows of partitions to a plain table, and let the empty ones go';
+CREATE PROCEDURE undo_partition_proc(
+	p_parent_table text,
+	p_target_table text DEFAULT NULL,
+	p_loop_count int DEFAULT NULL,
+	p_interval text DEFAULT NULL,
+	p_keep_table boolean DEFAULT true,
+	p_lock_wait int DEFAULT 0,
+	p_lock_wait_tries int DEFAULT 10,
+	p_wait int DEFAULT 1,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_drop_cascade boolean DEFAULT false,
+	p_quiet boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_undo_partition_proc' LANGUAGE C;
+COMMENT ON PROCEDURE undo_partition_proc(text, text, int, text, boolean, int, int, int, text[], boolean, boolean) IS 'the same for all partitions; without a target the set becomes a plain table under its name';
+CREATE PROCEDURE undo_partition_proc(
+	p_parent_table regclass,
+	p_target_table text DEFAULT NULL,
+	p_loop_count int DEFAULT NULL,
+	p_interval text DEFAULT NULL,
+	p_keep_table boolean DEFAULT true,
+	p_lock_wait int DEFAULT 0,
+	p_lock_wait_tries int DEFAULT 10,
+	p_wait int DEFAULT 1,
+	p_ignored_columns text[] DEFAULT NULL,
+	p_drop_cascade boolean DEFAULT false,
+	p_quiet boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_undo_partition_proc' LANGUAGE C;
+COMMENT ON PROCEDURE undo_partition_proc(regclass, text, int, text, boolean, int, int, int, text[], boolean, boolean) IS 'the same for all partitions; without a target the set becomes a plain table under its name';
 
 --
 -- Look

@@ -24,6 +24,9 @@ extern void pm_api_check_owner(Oid relation);
 extern bool pm_api_may_read(Oid relation);
 extern void pm_api_check_read(Oid relation);
 
+/* ---------- procedures ---------- */
+extern void pm_procedure_wait(int seconds);
+
 /* ---------- sets ---------- */
 extern void pm_api_not_managed(Oid relation);
 extern Oid	pm_api_own_set(FunctionCallInfo fcinfo, int argno,

@@ -351,6 +351,8 @@ retire_action(const PmOutcome *outcome, bool dry_run)
 	{
 		case STEP_CREATE:
 		case STEP_UPKEEP:
+		case STEP_DRAIN:
+		case STEP_COMPRESS:
 			return NULL;		/* not of retention */
 		case STEP_FINALIZE:
 			return dry_run ? "detach would be finalized" : "detach finalized";

@@ -41,9 +41,9 @@ check_may_commit(FunctionCallInfo fcinfo)
 				 errhint("Call it on its own, or use run_maintenance().")));
 }
 
-/* wait_seconds sleeps, without a snapshot or a lock, and can be cancelled. */
-static void
-wait_seconds(int seconds)
+/* pm_procedure_wait sleeps, without a snapshot or a lock, and can be cancelled. */
+void
+pm_procedure_wait(int seconds)
 {
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 													seconds * INT64CONST(1000));
@@ -126,7 +126,7 @@ partmgr_run_maintenance_proc(PG_FUNCTION_ARGS)
 			maintain_one(lfirst_oid(lc), PG_GETARG_BOOL(1), set_context);
 		pm_spi_procedure_commit();
 		if (lnext(parents, lc) != NULL)
-			wait_seconds(PG_GETARG_INT32(0));
+			pm_procedure_wait(PG_GETARG_INT32(0));
 	}
 	pm_spi_procedure_end();
 	MemoryContextDelete(run_context);

@@ -114,8 +114,9 @@ static const PmRewriteHost host = {
 	.tells = true
 };
 
-static void
-check_may_commit(FunctionCallInfo fcinfo)
+/* pm_asked_check_commit raises an error if a procedure cannot commit here. */
+void
+pm_asked_check_commit(FunctionCallInfo fcinfo)
 {
 	if (((CallContext *) fcinfo->context)->atomic)
 		ereport(ERROR,
@@ -231,7 +232,7 @@ pm_asked_do(FunctionCallInfo fcinfo, PmAsked *asked)
 
 	PreventCommandDuringRecovery("rewriting tables");
 	if (is_call && !is_locking)
-		check_may_commit(fcinfo);
+		pm_asked_check_commit(fcinfo);
 	if (!is_call && !is_locking)
 		check_worker();
 	LockRelationOid(asked->table, AccessShareLock);
@@ -303,7 +304,7 @@ partmgr_resume_rewrite(PG_FUNCTION_ARGS)
 	int64		id = own_rewrite(fcinfo, &rewrite);
 
 	if (is_call)
-		check_may_commit(fcinfo);
+		pm_asked_check_commit(fcinfo);
 	else
 		check_worker();
 	if (!pm_rewrite_resume(id, !is_call))

@@ -30,6 +30,7 @@ extern bool pm_asked_by_call(FunctionCallInfo fcinfo);
 extern char *pm_asked_text(FunctionCallInfo fcinfo, int argno, const char *name);
 extern const char *pm_asked_word(FunctionCallInfo fcinfo, int argno, const char *name,
 								 const char *first, const char *second);
+extern void pm_asked_check_commit(FunctionCallInfo fcinfo);
 extern void pm_asked_manner(FunctionCallInfo fcinfo, PmAsked *asked);
 extern Datum pm_asked_do(FunctionCallInfo fcinfo, PmAsked *asked);
 

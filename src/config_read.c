@@ -66,6 +66,8 @@ typedef enum ConfigColumn
 	CFG_COLD_TABLESPACE,
 	CFG_COLD_STORAGE,
 	CFG_COLD_CLUSTER,
+	CFG_COLD_COMPRESSION,
+	CFG_DRAIN_DEFAULT,
 	CFG_ON_DEMAND,
 	CFG_ON_DEMAND_WINDOW,
 	CFG_COLUMNS
@@ -101,6 +103,8 @@ static const char *const column_names[] = {
 	[CFG_COLD_TABLESPACE] = "cold_tablespace",
 	[CFG_COLD_STORAGE] = "cold_storage",
 	[CFG_COLD_CLUSTER] = "cold_cluster",
+	[CFG_COLD_COMPRESSION] = "cold_compression",
+	[CFG_DRAIN_DEFAULT] = "drain_default",
 	[CFG_ON_DEMAND] = "on_demand",
 	[CFG_ON_DEMAND_WINDOW] = "on_demand_window"
 };
@@ -230,6 +234,8 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	set->cold_tablespace = text_of(row, CFG_COLD_TABLESPACE);
 	set->cold_storage = text_of(row, CFG_COLD_STORAGE);
 	set->cold_cluster = text_of(row, CFG_COLD_CLUSTER);
+	set->cold_compression = text_of(row, CFG_COLD_COMPRESSION);
+	set->drain_default = bool_of(row, CFG_DRAIN_DEFAULT);
 	set->on_demand = bool_of(row, CFG_ON_DEMAND);
 	set->on_demand_window = int_of(row, CFG_ON_DEMAND_WINDOW);
 	text.interval = text_of(row, CFG_INTERVAL);

@@ -134,8 +134,7 @@ check_table(Oid parent, const char *name)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table \"%s\" is not partitioned", name),
 				 errdetail("Only tables created with PARTITION BY RANGE or LIST can be managed."),
-				 errhint("Create a partitioned table with CREATE TABLE ... (LIKE %s INCLUDING ALL) PARTITION BY RANGE, manage it, and move the rows over.",
-						 pm_qualified_name(parent))));
+				 errhint("convert_table() makes a set of it, under its name and while it is used.")));
 	if (kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -286,6 +286,7 @@ pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
 	switch (step->kind)
 	{
 		case STEP_CREATE:
+		case STEP_DRAIN:
 			return create_statements(look, tmpl, step);
 		case STEP_FINALIZE:
 			return detach_statements(look, step);
@@ -300,6 +301,7 @@ pm_ddl_statements(const PmLook *look, const PmTemplate *tmpl,
 		case STEP_UPKEEP:
 			return pm_ddl_upkeep_statements(look->set, step);
 		case STEP_ARCHIVE:
+		case STEP_COMPRESS:
 			break;				/* not by statements of ours */
 	}
 	return NIL;
@@ -312,6 +314,8 @@ pm_ddl_text(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 	StringInfoData buf;
 	ListCell   *lc;
 
+	if (step->is_large)
+		return pm_policy_text(look->set, step);
 	initStringInfo(&buf);
 	foreach(lc, pm_ddl_statements(look, tmpl, step))
 	{
@@ -324,7 +328,7 @@ pm_ddl_text(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 							 "\nSET LOCAL session_replication_role = origin;",
 							 statement->moved);
 	}
-	if (step->kind == STEP_CREATE && OidIsValid(tmpl->replident_index))
+	if ((step->kind == STEP_CREATE || step->kind == STEP_DRAIN) && OidIsValid(tmpl->replident_index))
 		appendStringInfo(&buf, "\n-- and REPLICA IDENTITY USING the index attached to %s",
 						 pm_qualified_name(tmpl->replident_index));
 	return buf.data;
@@ -368,9 +372,15 @@ pm_ddl_locks(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step)
 {
 	const char *with_default = look->dflt ? ", ACCESS EXCLUSIVE on the default partition" : "";
 
+	if (step->is_large)
+		return psprintf("EXCLUSIVE, then for a moment ACCESS EXCLUSIVE on the parent, the default and the partitions concerned%s",
+						replayed);
 	switch (step->kind)
 	{
+		case STEP_COMPRESS:
+			break;				/* always left to the engine */
 		case STEP_CREATE:
+		case STEP_DRAIN:
 			return psprintf("SHARE %s EXCLUSIVE on the parent%s%s%s",
 							step->is_hot ? "ROW" : "UPDATE", with_default,
 							tmpl->has_outgoing_fk ? ", SHARE ROW EXCLUSIVE on referenced tables" : "",

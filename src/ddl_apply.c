@@ -298,6 +298,7 @@ lock_for_step(const PmLook *look, const PlanStep *step, TimestampTz now)
 	switch (step->kind)
 	{
 		case STEP_CREATE:
+		case STEP_DRAIN:
 			break;				/* by its statements */
 		case STEP_FINALIZE:
 			note_lock("SHARE UPDATE EXCLUSIVE");
@@ -354,7 +355,7 @@ pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step,
 		pm_mark_write(set, step, now);
 	run_statements(set, pm_ddl_statements(look, tmpl, step));
 	mark_step(look, step);
-	if (step->kind == STEP_CREATE && OidIsValid(tmpl->replident_index))
+	if ((step->kind == STEP_CREATE || step->kind == STEP_DRAIN) && OidIsValid(tmpl->replident_index))
 		pm_ddl_set_identity(set, tmpl, step->name);
 	CommandCounterIncrement();
 }

@@ -46,9 +46,9 @@ count_rows(const PmLook *look, const char *condition)
 	return pm_catalog_count_default(look, condition, PG_INT64_MAX);
 }
 
-/* a condition that a key is one that a bound can have */
-static char *
-is_finite(const PartKey *key)
+/* pm_default_finite is a condition that a key is one that a bound can have. */
+char *
+pm_default_finite(const PartKey *key)
 {
 	const char *column = quote_identifier(key->attname);
 
@@ -75,7 +75,7 @@ pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *raw)
 {
 	const PartKey *key = &look->set->key;
 	const char *column = quote_identifier(key->attname);
-	char	   *condition = is_finite(key);
+	char	   *condition = pm_default_finite(key);
 	PmSpi		spi;
 	bool		isnull;
 	Datum		value;

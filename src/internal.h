@@ -401,7 +401,16 @@ extern PartPlan *pm_maintenance_decide(const PmLook *look, const PmOrder *order,
 /* ---------- reattach.c, drop_default.c ---------- */
 extern void pm_reattach(Oid parent, Oid partition, TimestampTz now);
 extern int64 pm_drop_default(Oid parent, TimestampTz now);
+extern char *pm_default_finite(const PartKey *key);
 extern bool pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *raw);
+
+/* ---------- rewrite_policy.c ---------- */
+extern bool pm_policy_drains(const PmLook *look);
+extern Partition *pm_policy_compresses(const PmLook *look, const PlanPoint *point);
+extern void pm_policy_plan(const PmLook *look, const PlanPoint *point, PartPlan *plan);
+extern char *pm_policy_text(const PartSet *set, const PlanStep *step);
+extern void pm_policy_queue(const PmLook *look, const PlanStep *step, TimestampTz now);
+extern void pm_policy_looked_through(const PmLook *look);
 
 /* ---------- run.c, run_upkeep.c ---------- */
 extern PmWorkerRun *pm_run_begin(Oid parent, TimestampTz now, PmLane lane);

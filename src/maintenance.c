@@ -38,7 +38,9 @@ pm_step_name(const PlanStep *step)
 		[STEP_REATTACH] = "reattach",
 		[STEP_SETTLE] = "settle",
 		[STEP_ARCHIVE] = "archive",
-		[STEP_DROP] = "drop"
+		[STEP_DROP] = "drop",
+		[STEP_DRAIN] = "drain",
+		[STEP_COMPRESS] = "compress"
 	};
 	static const char *const retire[] = {
 		[RETIRE_KEEP] = "detach",
@@ -95,7 +97,7 @@ only_retires(const PartPlan *plan)
 	{
 		const PlanStep *step = lfirst(lc);
 
-		if (step->kind == STEP_CREATE || step->kind == STEP_REATTACH)
+		if (step->kind == STEP_CREATE || step->kind == STEP_REATTACH || step->kind == STEP_DRAIN)
 			return false;
 	}
 	return true;
@@ -163,6 +165,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 		pm_upkeep_read(set, look->partitions);
 	pm_find_point(look, order, &point);
 	plan = pm_plan(set, look->partitions, &point);
+	if (order->upkeep)
+		pm_policy_plan(look, &point, plan);
 	if (plan->steps == NIL)
 		return plan;
 
@@ -176,6 +180,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 		{
 			point.max_create = budget;
 			plan = pm_plan(set, look->partitions, &point);
+			if (order->upkeep)
+				pm_policy_plan(look, &point, plan);
 		}
 	}
 	pm_catalog_check_steps(look, *tmpl, plan);
@@ -212,6 +218,8 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 	order.retire = pm_set_retires(set);
 	foreach(lc, look->partitions)
 		order.retire |= ((Partition *) lfirst(lc))->is_pending;
+	if (pm_policy_drains(look))
+		return true;
 	if (!order.retire && !set->has_cold &&
 		!pm_plan_may_analyze(set, look->partitions))
 		return false;
@@ -221,6 +229,8 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 	/* the highest key of ids is a query */
 	if (order.retire || set->has_cold)
 		pm_find_point(look, &order, &point);
+	if (pm_policy_compresses(look, &point) != NULL)
+		return true;
 	pm_upkeep_read(set, look->partitions);
 	plan = pm_plan(set, look->partitions, &point);
 	return plan->steps != NIL || plan->stale != NIL;

@@ -235,6 +235,8 @@ typedef struct PartSet
 	char	   *cold_tablespace;	/* the last three as the user wrote them, or NULL */
 	char	   *cold_storage;
 	char	   *cold_cluster;
+	char	   *cold_compression;	/* or NULL */
+	bool		drain_default;
 	bool		on_demand;
 	int			on_demand_window;	/* in intervals */
 	List	   *cares;			/* of PmCare; only where upkeep is planned */
@@ -265,7 +267,9 @@ typedef enum PmStepKind
 	STEP_SETTLE,				/* detached: indexes, publications, schema */
 	STEP_ARCHIVE,				/* detached, grace over: ask the archive function */
 	STEP_DROP,					/* detached, grace over */
-	STEP_UPKEEP					/* of a partition that is written no more */
+	STEP_UPKEEP,				/* of a partition that is written no more */
+	STEP_DRAIN,					/* rows of the default get a partition */
+	STEP_COMPRESS				/* cold partitions are written anew */
 } PmStepKind;
 
 /* one action of a plan */
@@ -274,7 +278,7 @@ typedef struct PlanStep
 	PmStepKind	kind;
 	PartBound	bound;
 	char	   *name;			/* partition to make or to retire */
-	Partition  *partition;		/* all but STEP_CREATE */
+	Partition  *partition;		/* all but STEP_CREATE and STEP_DRAIN */
 	PmMark	   *mark;			/* STEP_REATTACH, _SETTLE, _ARCHIVE, _DROP */
 	PmRetire	retire;
 	PmRule		rule;			/* STEP_RETIRE */
@@ -282,6 +286,7 @@ typedef struct PlanStep
 	char	   *detail;			/* STEP_UPKEEP: what is remembered of it */
 	char	   *reason;
 	int64		move_rows;		/* rows that wait for it in the default */
+	bool		is_large;		/* left to the rewrite engine */
 	bool		is_hot;			/* rows of its range, or near it, come in now */
 	char	   *blocked;		/* why it cannot be done now, or NULL */
 	int			blocked_code;	/* SQLSTATE of that */

@@ -139,6 +139,11 @@ apply_step(PmRewriteRun *run, PmRewrite *rewrite)
 {
 	if (!pm_rewrite_apply(run, rewrite))
 		return;
+	if (!pm_rewrite_is_built(rewrite))
+	{
+		pm_rewrite_set_phase(rewrite, PHASE_BUILD);
+		return;
+	}
 	if (!run->has_readers)
 		pm_rewrite_list_readers(run);
 	run->has_readers = true;

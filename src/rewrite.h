@@ -143,6 +143,7 @@ extern Oid	pm_rewrite_table(int64 id);
 extern const char *pm_rewrite_kind_name(PmRewriteKind kind);
 extern const char *pm_rewrite_phase_name(PmPhase phase);
 extern void pm_rewrite_read_table(PmRewrite *rewrite);
+extern int64 pm_rewrite_failed(Oid table, PmRewriteKind kind);
 extern void pm_rewrite_begin(int64 id);
 extern bool pm_rewrite_resume(int64 id, bool by_worker);
 extern void pm_rewrite_set_phase(PmRewrite *rewrite, PmPhase phase);
@@ -208,6 +209,7 @@ extern int64 pm_rewrite_lag(const PmRewrite *rewrite);
 
 /* ---------- rewrite_build.c ---------- */
 extern List *pm_rewrite_targets(const PmRewrite *rewrite);
+extern bool pm_rewrite_is_built(const PmRewrite *rewrite);
 extern bool pm_rewrite_build_next(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_rewrite_build_target(PmRewrite *rewrite, Oid target);
 extern void pm_rewrite_fill(PmRewrite *rewrite);

@@ -266,6 +266,22 @@ pm_rewrite_build_target(PmRewrite *rewrite, Oid target)
 }
 
 /*
+ * pm_rewrite_is_built tells whether targets have as many indexes as the table that
+ * they are like; one may have come meanwhile.
+ */
+bool
+pm_rewrite_is_built(const PmRewrite *rewrite)
+{
+	int			n = list_length(indexes_of(model_of(rewrite)));
+	ListCell   *lc;
+
+	foreach(lc, pm_rewrite_targets(rewrite))
+		if (list_length(indexes_of(lfirst_oid(lc))) != n)
+			return false;
+	return true;
+}
+
+/*
  * pm_rewrite_build_next does the next thing that targets lack, in this
  * transaction; false if they have all.
  *

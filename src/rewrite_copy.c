@@ -23,6 +23,7 @@
 #include "catalog/pg_type.h"
 #include "ddl_rewrite.h"
 #include "miscadmin.h"
+#include "plan.h"
 #include "portability/instr_time.h"
 #include "rewrite.h"
 #include "storage/lmgr.h"
@@ -439,20 +440,26 @@ taken_ranges(const PmRewrite *rewrite, const PmLook *frame)
 
 /*
  * place makes a target for a key in the rest; false, and where to look on, if
- * there can be none.
+ * there can be none.  An id so far away that maintenance would not believe it
+ * stays in the default.
  */
 static bool
 place(PmRewrite *rewrite, const PmLook *frame, int64 raw, int64 *next, bool *more)
 {
 	const PartSet *set = frame->set;
+	PlanPoint	point = {.has_anchor = true, .max_far = pm_max_create};
 	PartBound	bound;
+	List	   *taken;
 	Oid			target;
 	int64		pos;
 
 	*more = pm_key_position(&set->key, raw, false, &pos);
 	if (!*more)
 		return false;
-	if (!pm_plan_cell(set, taken_ranges(rewrite, frame), pos, &bound))
+	point.anchor = pos;
+	taken = taken_ranges(rewrite, frame);
+	if ((rewrite->kind == REWRITE_DRAIN && pm_plan_far_from(set, taken, &point)) ||
+		!pm_plan_cell(set, taken, pos, &bound))
 	{
 		*more = pm_key_next(&set->key, &set->grid, pos, &pos) &&
 			pm_key_raw_of(&set->key, pos, next) && *next > raw;

@@ -302,6 +302,29 @@ pm_rewrite_open(Oid table)
 	return id;
 }
 
+/*
+ * pm_rewrite_failed returns the last rewrite of a kind that has failed, or was
+ * cancelled, in the last hour; 0 if there is none.
+ */
+int64
+pm_rewrite_failed(Oid table, PmRewriteKind kind)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(table), CStringGetTextDatum(kind_names[kind])};
+	int64		id = 0;
+
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT id FROM %r WHERE parent_table = $1::regclass AND kind = $2"
+										 " AND state IN ('failed', 'cancelled')"
+										 " AND finished_at > clock_timestamp() - interval '1 hour' ORDER BY id DESC LIMIT 1"),
+						   2, types, values, NULL) > 0)
+		id = int64_at(0, 1);
+	pm_spi_end(&spi);
+	return id;
+}
+
 /* pm_rewrite_begin notes that a process is at work. */
 void
 pm_rewrite_begin(int64 id)

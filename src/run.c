@@ -176,7 +176,9 @@ call_apply(void *arg)
 {
 	ApplyCall  *call = arg;
 
-	if (call->step->kind == STEP_ARCHIVE)
+	if (call->step->is_large)
+		pm_policy_queue(call->look, call->step, call->now);
+	else if (call->step->kind == STEP_ARCHIVE)
 		pm_archive(call->look, call->tmpl, call->step, call->now);
 	else
 		pm_ddl_apply(call->look, call->tmpl, call->step, call->now);

@@ -74,7 +74,7 @@ observe_window(PmWorkerRun *run, const PartSet *set, PartPlan *plan)
 	{
 		PlanStep   *step = lfirst(lc);
 
-		if (step->kind == STEP_FINALIZE || step->kind == STEP_REATTACH)
+		if (step->kind == STEP_FINALIZE || step->kind == STEP_REATTACH || step->kind == STEP_DRAIN)
 			continue;
 		make_wait(step, "the maintenance window is closed");
 		wait_until(run, opens);
@@ -86,7 +86,7 @@ static bool
 is_about_parent(const PlanStep *step)
 {
 	return step->kind == STEP_RETIRE || step->kind == STEP_FINALIZE ||
-		step->kind == STEP_REATTACH;
+		step->kind == STEP_REATTACH || step->kind == STEP_DRAIN;
 }
 
 /* What was found locked in this run is left to the next one. */
@@ -336,6 +336,8 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	PM_FAILPOINT("upkeep-looked");
 	if (step == NULL)
 	{
+		if (plan->steps == NIL)
+			pm_policy_looked_through(look);
 		pm_forget_stale(run->parent, plan);
 		pm_run_keep_blocked(run, look, plan);
 		return false;
@@ -351,10 +353,10 @@ pm_run_upkeep_step(PmWorkerRun *run)
 	else
 	{
 		run->exclusive = step->kind == STEP_RETIRE ||
-			(step->kind == STEP_REATTACH && look->dflt);
-		if (!run->exclusive)
+			((step->kind == STEP_REATTACH || step->kind == STEP_DRAIN) && look->dflt && !step->is_large);
+		if (!run->exclusive && step->partition)
 			run->target = step->partition->oid;
-		if (!is_in_use(run, step))
+		if (step->is_large || !is_in_use(run, step))
 			do_in_transaction(run, look, tmpl, step, outcome);
 	}
 	PM_FAILPOINT("upkeep-after");

@@ -27,6 +27,7 @@
 #include "config.h"
 #include "internal.h"
 #include "miscadmin.h"
+#include "rewrite.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
@@ -353,7 +354,14 @@ char *
 pm_catalog_default_obstacle(const PmLook *look, int *sqlerrcode)
 {
 	List	   *names;
+	int64		rewrite = pm_rewrite_open(look->set->parent);
 
+	/* rows that are moved by hand are not noted */
+	if (rewrite != 0)
+	{
+		*sqlerrcode = ERRCODE_OBJECT_IN_USE;
+		return psprintf("rewrite " INT64_FORMAT " of the table has not ended", rewrite);
+	}
 	/* its owner's policies would run as the owner of the set */
 	if (look->dflt->owner != look->set->owner)
 	{
@@ -420,7 +428,10 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 		if (step->move_rows == 0 || step->blocked)
 			continue;
 		if (obstacle)
+		{
 			block_move(look, step, sqlerrcode, obstacle);
+			step->is_waiting = sqlerrcode == ERRCODE_OBJECT_IN_USE;
+		}
 		else if (step->move_rows > pm_move_rows)
 			block_move(look, step, ERRCODE_CHECK_VIOLATION,
 					   psprintf("partmgr.move_rows is %d", pm_move_rows));
@@ -481,7 +492,7 @@ pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 		PlanStep   *step = lfirst(lc);
 		char	   *taken;
 
-		if (step->kind != STEP_CREATE)
+		if (step->kind != STEP_CREATE && (step->kind != STEP_DRAIN || step->blocked))
 			continue;
 		taken = taken_name(step->name, namespace);
 		if (taken == NULL ||
