@@ -250,6 +250,7 @@ extern int64 pm_catalog_default_rows(const PmLook *look);
 extern int64 pm_catalog_count_default(const PmLook *look,
 									  const char *condition, int64 limit);
 extern char *pm_catalog_default_obstacle(const PmLook *look, int *sqlerrcode);
+extern void pm_catalog_block_move(const PmLook *look, PlanStep *step, int sqlerrcode, const char *why);
 extern Oid	pm_catalog_child_index(Oid partition, Oid parent_index);
 extern List *pm_catalog_index_drops(const Partition *partition);
 extern List *pm_catalog_publications(const PartSet *set,

@@ -158,19 +158,22 @@ static void
 tell_phase(PmRewriteRun *run, const PmRewrite *rewrite)
 {
 	static const char *const sentences[] = {
-		[PHASE_PREPARE] = "looking for what is to be rewritten",
-		[PHASE_WATCH] = "putting triggers on the tables",
-		[PHASE_COPY] = "copying rows",
+		[PHASE_PREPARE] = NULL,
+		[PHASE_WATCH] = "putting triggers on %s",
+		[PHASE_COPY] = "copying the rows of %s",
 		[PHASE_BUILD] = "building indexes",
 		[PHASE_APPLY] = "applying changes",
-		[PHASE_CLEAN] = "swapped; dropping the old tables"
+		[PHASE_CLEAN] = "swapped; dropping what was rewritten"
 	};
+	const char *sentence = sentences[rewrite->phase];
 
 	if (run->told != rewrite->phase)
 		run->busy = 0;
-	if (run->host->tells && run->told != rewrite->phase)
+	if (run->host->tells && run->told != rewrite->phase && sentence)
 		ereport(NOTICE,
-				(errmsg("rewrite " INT64_FORMAT ": %s", rewrite->id, sentences[rewrite->phase])));
+				(errmsg("rewrite " INT64_FORMAT ": %s", rewrite->id,
+						rewrite->sources == NIL ? sentence :
+						psprintf(sentence, pm_qualified_name(((PmSource *) linitial(rewrite->sources))->oid)))));
 	run->told = rewrite->phase;
 }
 

@@ -108,8 +108,7 @@ add_drain(const PmLook *look, PartPlan *plan, const PartBound *bound, int64 rows
 		obstacle = rewrite_obstacle(look, REWRITE_DRAIN);
 	if (obstacle)
 	{
-		step->blocked = psprintf("%s, but %s", step->reason, obstacle);
-		step->blocked_code = ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+		pm_catalog_block_move(look, step, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, obstacle);
 		step->is_waiting = true;	/* health speaks of the rows anyhow */
 	}
 	plan->steps = lappend(plan->steps, step);

@@ -335,9 +335,9 @@ pm_catalog_default_rows(const PmLook *look)
 	return pm_catalog_count_default(look, "true", COUNT_LIMIT);
 }
 
-/* blocks a step whose rows cannot leave the default; why follows "and" */
-static void
-block_move(const PmLook *look, PlanStep *step, int sqlerrcode, const char *why)
+/* pm_catalog_block_move blocks a step whose rows cannot leave the default; why follows "and". */
+void
+pm_catalog_block_move(const PmLook *look, PlanStep *step, int sqlerrcode, const char *why)
 {
 	step->blocked_code = sqlerrcode;
 	step->blocked = psprintf("default partition %s holds %s" INT64_FORMAT " row%s of the range of %s, and %s",
@@ -429,11 +429,11 @@ check_default_rows(const PmLook *look, const PmTemplate *tmpl, PartPlan *plan)
 			continue;
 		if (obstacle)
 		{
-			block_move(look, step, sqlerrcode, obstacle);
+			pm_catalog_block_move(look, step, sqlerrcode, obstacle);
 			step->is_waiting = sqlerrcode == ERRCODE_OBJECT_IN_USE;
 		}
 		else if (step->move_rows > pm_move_rows)
-			block_move(look, step, ERRCODE_CHECK_VIOLATION,
+			pm_catalog_block_move(look, step, ERRCODE_CHECK_VIOLATION,
 					   psprintf("partmgr.move_rows is %d", pm_move_rows));
 	}
 }

@@ -671,7 +671,8 @@ case_writers()
 
 # ---------- all of them ----------
 
-cases=(create create5000 locks retire idle more memory look name demand writers)
+cases=(create create5000 locks retire idle more memory look name demand rewrite writers)
+. "$here/rewrite.sh"
 [ $# -gt 0 ] && wanted=("$@") || wanted=("${cases[@]}")
 for name in "${wanted[@]}"; do
 	[[ " ${cases[*]} " == *" $name "* ]] || die "there is no case $name; cases are: ${cases[*]}"

@@ -50,6 +50,8 @@ SELECT results_eq($$SELECT col FROM columns_of('partman.part_config')$$, ARRAY[
 	'cold_tablespace text',
 	'cold_storage text',
 	'cold_cluster text',
+	'cold_compression text',
+	'drain_default boolean NOT NULL DEFAULT true',
 	'on_demand boolean NOT NULL DEFAULT false',
 	'on_demand_window integer NOT NULL DEFAULT 100'], 'columns of part_config');
 SELECT results_eq($$SELECT col FROM columns_of('partman.part_state')$$, ARRAY[
@@ -159,9 +161,10 @@ SELECT col_is_pk('partman', 'part_detached', 'partition', 'key of part_detached'
 SELECT col_is_pk('partman', 'part_hold', 'id', 'key of part_hold');
 SELECT col_is_pk('partman', 'part_upkeep', ARRAY['partition', 'task'], 'key of part_upkeep');
 SELECT col_is_pk('partman', 'part_job', 'id', 'key of part_job');
+SELECT col_is_pk('partman', 'part_rewrite', 'id', 'key of part_rewrite');
 SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WHERE conrelid = 'partman.part_config'::regclass AND contype IN ('c', 'p') ORDER BY conname$$,
 	ARRAY['part_config_abort_after_wait_check', 'part_config_archive_drops_check', 'part_config_archive_function_check',
-		'part_config_automatic_maintenance_check', 'part_config_cold_cluster_check', 'part_config_cold_storage_check',
+		'part_config_automatic_maintenance_check', 'part_config_cold_cluster_check', 'part_config_cold_compression_check', 'part_config_cold_storage_check',
 		'part_config_cold_tablespace_check', 'part_config_epoch_check', 'part_config_grace_drops_check', 'part_config_length_check',
 		'part_config_on_demand_window_check', 'part_config_parent_table_pkey',
 		'part_config_retention_grace_check', 'part_config_retention_keep_newest_check', 'part_config_retention_partitions_check',
@@ -171,6 +174,7 @@ SELECT results_eq($$SELECT conname::text COLLATE "default" FROM pg_constraint WH
 	AND conrelid <> 'partman.part_config'::regclass ORDER BY conname$$,
 	ARRAY['part_detached_pkey', 'part_hold_pkey', 'part_hold_reason_check', 'part_job_definition_check',
 		'part_job_kind_check', 'part_job_pkey', 'part_job_state_check', 'part_log_pkey',
+		'part_rewrite_kind_check', 'part_rewrite_phase_check', 'part_rewrite_pkey', 'part_rewrite_source_pkey', 'part_rewrite_state_check',
 		'part_state_pkey', 'part_upkeep_pkey'], 'constraints of the other tables');
 
 -- ---------- functions ----------
@@ -185,10 +189,16 @@ CREATE TEMP TABLE signatures AS SELECT p.oid, p.proname::text COLLATE "default" 
 SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE ORDER BY text COLLATE "C"$$, ARRAY[
 	'function analyze_partitions(p_parent_table text) -> TABLE(partition_name text, row_estimate bigint, last_analyze timestamp with time zone) v',
 	'function cancel_job(p_job bigint) -> boolean v',
+	'function cancel_rewrite(p_rewrite bigint) -> boolean v',
+	'function change_interval(p_parent_table text, p_interval text, p_existing boolean DEFAULT false, p_mode text DEFAULT ''online''::text, p_policy text DEFAULT ''strict''::text, p_rows_per_second integer DEFAULT NULL::integer) -> bigint v',
 	'function check_default(p_exact_count boolean DEFAULT true, p_ignore_infinity boolean DEFAULT false) -> TABLE(default_table text, count bigint) v',
+	'function compress_partitions(p_parent_table text, p_older_than text, p_method text DEFAULT ''lz4''::text, p_order_index text DEFAULT NULL::text, p_mode text DEFAULT ''online''::text, p_policy text DEFAULT ''strict''::text, p_rows_per_second integer DEFAULT NULL::integer) -> bigint v',
 	'function config_cleanup(p_parent_table text) -> void v',
+	'function convert_table(p_table text, p_control text, p_interval text, p_type text DEFAULT ''range''::text, p_epoch text DEFAULT ''none''::text, p_premake integer DEFAULT 4, p_default_table boolean DEFAULT true, p_time_zone text DEFAULT NULL::text, p_name_format text DEFAULT NULL::text, p_retention text DEFAULT NULL::text, p_mode text DEFAULT ''online''::text, p_policy text DEFAULT ''strict''::text, p_rows_per_second integer DEFAULT NULL::integer) -> bigint v',
+	'function convert_table_plan(p_table text, p_control text) -> TABLE(object text, what text, is_problem boolean) s',
 	'function create_future_partitions(p_parent_table text, p_count integer) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
 	'function create_parent(p_parent_table text, p_control text, p_interval text, p_type text DEFAULT ''range''::text, p_epoch text DEFAULT ''none''::text, p_premake integer DEFAULT 4, p_start_partition text DEFAULT NULL::text, p_default_table boolean DEFAULT true, p_automatic_maintenance text DEFAULT ''on''::text, p_constraint_cols text[] DEFAULT NULL::text[], p_template_table text DEFAULT NULL::text, p_jobmon boolean DEFAULT true, p_date_trunc_interval text DEFAULT NULL::text, p_control_not_null boolean DEFAULT true, p_time_encoder text DEFAULT NULL::text, p_time_decoder text DEFAULT NULL::text, p_offset_id bigint DEFAULT 0, p_retention text DEFAULT NULL::text, p_time_zone text DEFAULT NULL::text, p_name_format text DEFAULT NULL::text, p_retention_keep_table boolean DEFAULT true, p_inherit_privileges boolean DEFAULT false, p_on_demand boolean DEFAULT false) -> boolean v',
+	'function drain_default(p_parent_table text, p_mode text DEFAULT ''online''::text, p_policy text DEFAULT ''strict''::text, p_rows_per_second integer DEFAULT NULL::integer) -> bigint v',
 	'function drop_default(p_parent_table text) -> bigint v',
 	'function drop_old_partitions(p_parent_table text DEFAULT NULL::text, p_retention text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
 	'function drop_old_partitions(p_parent_table text, p_months integer, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, partition_name text, range text, row_estimate bigint, bytes bigint, action text) v',
@@ -196,35 +206,56 @@ SELECT results_eq($$SELECT text FROM signatures WHERE is_regclass IS NOT TRUE OR
 	'function list_holds(p_parent_table text DEFAULT NULL::text) -> TABLE(hold bigint, parent_table regclass, lower text, upper text, reason text, held_by text, held_at timestamp with time zone, partitions regclass[]) s',
 	'function list_partitions(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, partition_name regclass, range text, lower_time timestamp with time zone, upper_time timestamp with time zone, lower_id bigint, upper_id bigint, is_default boolean, state text, row_estimate bigint, bytes bigint, last_analyze timestamp with time zone, last_vacuum timestamp with time zone) s',
 	'function maintenance_plan(p_parent_table text DEFAULT NULL::text, p_at timestamp with time zone DEFAULT now()) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, lock text, row_estimate bigint, bytes bigint, sql text) v',
+	'function merge_partitions(p_parent_table text, p_from text, p_to text, p_mode text DEFAULT ''online''::text, p_policy text DEFAULT ''strict''::text, p_rows_per_second integer DEFAULT NULL::integer) -> bigint v',
 	'function part_config_changed() -> trigger v',
 	'function part_config_check() -> trigger v',
 	'function part_config_forget() -> event_trigger v definer',
+	'function partition_data_id(p_parent_table text, p_batch_count integer DEFAULT 1, p_batch_interval bigint DEFAULT NULL::bigint, p_lock_wait numeric DEFAULT 0, p_order text DEFAULT ''ASC''::text, p_analyze boolean DEFAULT true, p_source_table text DEFAULT NULL::text, p_ignored_columns text[] DEFAULT NULL::text[], p_override_system_value boolean DEFAULT false) -> bigint v',
+	'function partition_data_time(p_parent_table text, p_batch_count integer DEFAULT 1, p_batch_interval interval DEFAULT NULL::interval, p_lock_wait numeric DEFAULT 0, p_order text DEFAULT ''ASC''::text, p_analyze boolean DEFAULT true, p_source_table text DEFAULT NULL::text, p_ignored_columns text[] DEFAULT NULL::text[], p_override_system_value boolean DEFAULT false, p_ignore_infinity boolean DEFAULT false) -> bigint v',
 	'function partition_gap_fill(p_parent_table text) -> integer v',
 	'function partition_health_summary(p_parent_table text DEFAULT NULL::text) -> TABLE(parent_table regclass, status text, partitions bigint, row_estimate bigint, bytes bigint, oldest text, newest text, partitions_ahead integer, time_ahead interval, pending_cleanup bigint, default_rows bigint, gaps bigint, name_clashes bigint, last_run timestamp with time zone, last_error text, last_sqlstate text, last_error_at timestamp with time zone, next_run timestamp with time zone, problems text[], notes text[]) s',
 	'function partmgr_copy_covers(bigint, "any") -> boolean i',
 	'function partmgr_copy_divert(bigint, record) -> boolean i',
+	'function partmgr_rewrite_note() -> trigger v',
+	'function partmgr_unpacked(anyelement) -> anyelement i',
+	'function pause_rewrite(p_rewrite bigint) -> boolean v',
 	'function queue_create_index_concurrently(p_parent_table text, p_definition text) -> bigint v',
 	'function queue_reindex_partitions(p_parent_table text) -> bigint v',
 	'function reattach_partition(p_partition text) -> void v',
 	'function release_hold(p_hold bigint) -> void v',
 	'function resume_maintenance(p_parent_table text DEFAULT NULL::text) -> bigint v',
+	'function resume_rewrite(p_rewrite bigint) -> void v',
 	'function run_maintenance(p_parent_table text DEFAULT NULL::text, p_analyze boolean DEFAULT false, p_jobmon boolean DEFAULT true) -> void v',
 	'function run_partition_maintenance(p_parent_table text DEFAULT NULL::text, p_dry_run boolean DEFAULT false) -> TABLE(parent_table regclass, step text, partition_name text, range text, reason text, status text, row_estimate bigint, bytes bigint) v',
 	'function show_partition_info(p_child_table text, p_partition_interval text DEFAULT NULL::text, p_parent_table text DEFAULT NULL::text, p_table_exists boolean DEFAULT true, OUT child_start_time timestamp with time zone, OUT child_end_time timestamp with time zone, OUT child_start_id bigint, OUT child_end_id bigint, OUT suffix text) -> record s',
 	'function show_partition_name(p_parent_table text, p_value text, OUT partition_schema text, OUT partition_table text, OUT suffix_timestamp timestamp with time zone, OUT suffix_id bigint, OUT table_exists boolean) -> record s',
 	'function show_partitions(p_parent_table text, p_order text DEFAULT ''ASC''::text, p_include_default boolean DEFAULT false) -> TABLE(partition_schemaname text, partition_tablename text) s',
+	'function split_partition(p_partition text, p_interval text DEFAULT NULL::text, p_at text[] DEFAULT NULL::text[], p_mode text DEFAULT ''online''::text, p_policy text DEFAULT ''strict''::text, p_rows_per_second integer DEFAULT NULL::integer) -> bigint v',
+	'function undo_partition(p_parent_table text, p_target_table text, p_loop_count integer DEFAULT 1, p_batch_interval text DEFAULT NULL::text, p_keep_table boolean DEFAULT true, p_lock_wait numeric DEFAULT 0, p_ignored_columns text[] DEFAULT NULL::text[], p_drop_cascade boolean DEFAULT false, OUT partitions_undone integer, OUT rows_undone bigint) -> record v',
+	'function unpartition(p_parent_table text, p_mode text DEFAULT ''online''::text, p_policy text DEFAULT ''strict''::text, p_rows_per_second integer DEFAULT NULL::integer) -> bigint v',
 	'function vacuum_partitions(p_parent_table text, p_full boolean DEFAULT false) -> TABLE(partition_name text, bytes_before bigint, bytes_after bigint, seconds double precision, message text) v',
 	'function wake_worker() -> void v',
 	'function worker_status(OUT datid oid, OUT datname text, OUT state text, OUT lane text, OUT next_due timestamp with time zone, OUT pid integer) -> SETOF record v',
+	'procedure change_interval_proc(IN p_parent_table text, IN p_interval text, IN p_existing boolean DEFAULT false, IN p_mode text DEFAULT ''online''::text, IN p_policy text DEFAULT ''strict''::text, IN p_rows_per_second integer DEFAULT NULL::integer) v',
+	'procedure compress_partitions_proc(IN p_parent_table text, IN p_older_than text, IN p_method text DEFAULT ''lz4''::text, IN p_order_index text DEFAULT NULL::text, IN p_mode text DEFAULT ''online''::text, IN p_policy text DEFAULT ''strict''::text, IN p_rows_per_second integer DEFAULT NULL::integer) v',
+	'procedure convert_table_proc(IN p_table text, IN p_control text, IN p_interval text, IN p_type text DEFAULT ''range''::text, IN p_epoch text DEFAULT ''none''::text, IN p_premake integer DEFAULT 4, IN p_default_table boolean DEFAULT true, IN p_time_zone text DEFAULT NULL::text, IN p_name_format text DEFAULT NULL::text, IN p_retention text DEFAULT NULL::text, IN p_mode text DEFAULT ''online''::text, IN p_policy text DEFAULT ''strict''::text, IN p_rows_per_second integer DEFAULT NULL::integer) v',
 	'procedure create_index_concurrently(IN p_parent_table text, IN p_definition text) v',
+	'procedure drain_default_proc(IN p_parent_table text, IN p_mode text DEFAULT ''online''::text, IN p_policy text DEFAULT ''strict''::text, IN p_rows_per_second integer DEFAULT NULL::integer) v',
+	'procedure merge_partitions_proc(IN p_parent_table text, IN p_from text, IN p_to text, IN p_mode text DEFAULT ''online''::text, IN p_policy text DEFAULT ''strict''::text, IN p_rows_per_second integer DEFAULT NULL::integer) v',
+	'procedure partition_data_async(IN p_parent_table text, IN p_loop_count integer DEFAULT NULL::integer, IN p_interval text DEFAULT NULL::text, IN p_lock_wait integer DEFAULT 0, IN p_lock_wait_tries integer DEFAULT 10, IN p_wait integer DEFAULT 1, IN p_order text DEFAULT ''ASC''::text, IN p_ignored_columns text[] DEFAULT NULL::text[], IN p_quiet boolean DEFAULT false) v',
+	'procedure partition_data_proc(IN p_parent_table text, IN p_loop_count integer DEFAULT NULL::integer, IN p_interval text DEFAULT NULL::text, IN p_lock_wait integer DEFAULT 0, IN p_lock_wait_tries integer DEFAULT 10, IN p_wait integer DEFAULT 1, IN p_order text DEFAULT ''ASC''::text, IN p_source_table text DEFAULT NULL::text, IN p_ignored_columns text[] DEFAULT NULL::text[], IN p_quiet boolean DEFAULT false, IN p_ignore_infinity boolean DEFAULT false) v',
 	'procedure reindex_partitions(IN p_parent_table text) v',
-	'procedure run_maintenance_proc(IN p_wait integer DEFAULT 0, IN p_analyze boolean DEFAULT false, IN p_jobmon boolean DEFAULT true) v'
+	'procedure resume_rewrite_proc(IN p_rewrite bigint) v',
+	'procedure run_maintenance_proc(IN p_wait integer DEFAULT 0, IN p_analyze boolean DEFAULT false, IN p_jobmon boolean DEFAULT true) v',
+	'procedure split_partition_proc(IN p_partition text, IN p_interval text DEFAULT NULL::text, IN p_at text[] DEFAULT NULL::text[], IN p_mode text DEFAULT ''online''::text, IN p_policy text DEFAULT ''strict''::text, IN p_rows_per_second integer DEFAULT NULL::integer) v',
+	'procedure undo_partition_proc(IN p_parent_table text, IN p_target_table text DEFAULT NULL::text, IN p_loop_count integer DEFAULT NULL::integer, IN p_interval text DEFAULT NULL::text, IN p_keep_table boolean DEFAULT true, IN p_lock_wait integer DEFAULT 0, IN p_lock_wait_tries integer DEFAULT 10, IN p_wait integer DEFAULT 1, IN p_ignored_columns text[] DEFAULT NULL::text[], IN p_drop_cascade boolean DEFAULT false, IN p_quiet boolean DEFAULT false) v',
+	'procedure unpartition_proc(IN p_parent_table text, IN p_mode text DEFAULT ''online''::text, IN p_policy text DEFAULT ''strict''::text, IN p_rows_per_second integer DEFAULT NULL::integer) v'
 	], 'functions, with table arguments as text');
 -- each of them as regclass too, alike but for the default of that argument
 SELECT set_eq($$SELECT proname::text, count(*) FROM signatures WHERE is_regclass AND proname <> 'regclass_eq_text' GROUP BY proname$$,
-	$$SELECT proname::text, count(*) FROM signatures WHERE text ~ '\((IN )?p_(parent_table|child_table|partition) text' GROUP BY proname$$,
+	$$SELECT proname::text, count(*) FROM signatures WHERE text ~ '\((IN )?p_(parent_table|child_table|partition|table) text' GROUP BY proname$$,
 	'each function exists with table arguments as regclass, too');
-SELECT is_empty($$SELECT t.text FROM signatures t WHERE is_regclass IS FALSE AND text ~ '\((IN )?p_(parent_table|child_table|partition) text' AND NOT EXISTS (
+SELECT is_empty($$SELECT t.text FROM signatures t WHERE is_regclass IS FALSE AND text ~ '\((IN )?p_(parent_table|child_table|partition|table) text' AND NOT EXISTS (
 	SELECT FROM signatures r WHERE r.is_regclass AND r.proname = t.proname AND r.text IN (
 		regexp_replace(t.text, '(\((IN )?p_\w+) text( DEFAULT NULL::text)?', '\1 regclass'),
 		t.text))$$, 'and with the same other arguments, results and volatility');
@@ -241,11 +272,14 @@ SELECT results_eq($$SELECT relname::text COLLATE "default", has_table_privilege(
 		has_table_privilege('public', oid, 'UPDATE'), has_table_privilege('public', oid, 'DELETE'), has_table_privilege('public', oid, 'TRUNCATE'),
 		relrowsecurity FROM pg_class WHERE relnamespace = 'partman'::regnamespace AND relkind = 'r' ORDER BY relname$$,
 	$$SELECT t, true, false, false, false, false, true
-		FROM unnest(ARRAY['part_config', 'part_detached', 'part_hold', 'part_job', 'part_log', 'part_state', 'part_upkeep']) t$$,
+		FROM unnest(ARRAY['part_config', 'part_detached', 'part_hold', 'part_job', 'part_log', 'part_rewrite']) t
+	UNION ALL SELECT 'part_rewrite_source', false, false, false, false, false, true
+	UNION ALL SELECT t, true, false, false, false, false, true FROM unnest(ARRAY['part_state', 'part_upkeep']) t$$,
 	'tables are for reading, under row security');
 SELECT results_eq($$SELECT relname::text COLLATE "default", has_table_privilege('public', oid, 'SELECT'), has_table_privilege('public', oid, 'INSERT, UPDATE, DELETE'),
 		reloptions COLLATE "default" FROM pg_class WHERE relnamespace = 'partman'::regnamespace AND relkind = 'v' ORDER BY relname$$,
-	$$VALUES ('part_jobs', true, false, '{security_barrier=true}'::text[]), ('partition_metadata', true, false, NULL)$$, 'so are views');
+	$$VALUES ('part_jobs', true, false, '{security_barrier=true}'::text[]), ('partition_metadata', true, false, NULL),
+		('rewrite_progress', true, false, '{security_barrier=true}')$$, 'so are views');
 SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'partman'::regnamespace
 	AND CASE relkind WHEN 'S' THEN has_sequence_privilege('public', oid, 'USAGE, SELECT, UPDATE') END$$, 'sequences are nobody''s');
 SELECT results_eq($$SELECT attname::text COLLATE "default" FROM pg_attribute WHERE attrelid = 'partman.part_config'::regclass AND attnum > 0
@@ -256,7 +290,7 @@ SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_c
 	AND attnum > 0 AND has_column_privilege('public', attrelid, attnum, 'UPDATE, INSERT, REFERENCES')$$, 'nobody writes the other tables');
 SELECT policies_are('partman', 'part_config', ARRAY['read_own', 'change_own'], 'policies of part_config');
 SELECT policies_are('partman', t, ARRAY['read_own'], 'policies of ' || t)
-	FROM unnest(ARRAY['part_state', 'part_log', 'part_detached', 'part_hold', 'part_upkeep', 'part_job']::name[]) t;
+	FROM unnest(ARRAY['part_state', 'part_log', 'part_detached', 'part_hold', 'part_upkeep', 'part_job', 'part_rewrite']::name[]) t;
 SELECT is((SELECT count(DISTINCT replace(pg_get_expr(polqual, polrelid), relname, 'it'))::int FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
 	WHERE relnamespace = 'partman'::regnamespace AND polname = 'read_own' AND polcmd = 'r' AND polroles = '{0}'), 1, 'who may read is the same for all tables');
 SELECT is_empty($$SELECT text FROM signatures s JOIN pg_proc p USING (oid) WHERE p.prosecdef AND NOT p.proconfig @> '{"search_path=pg_catalog, pg_temp"}'$$,
@@ -275,7 +309,7 @@ SELECT is_empty($$SELECT attrelid::regclass, attname FROM pg_attribute JOIN pg_c
 	AND col_description(attrelid, attnum) IS NULL$$, 'columns have comments');
 SELECT is_empty($$SELECT classid::regclass, objid FROM pg_depend
 	WHERE deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'partmgr')
-	AND classid = 'pg_class'::regclass AND objid::regclass::text !~ '^partman\.(part_(config|state|log|detached|hold|upkeep|jobs?|(log|hold|job)_id_seq)|partition_metadata)$'$$,
+	AND classid = 'pg_class'::regclass AND objid::regclass::text !~ '^partman\.(part_(config|state|log|detached|hold|upkeep|jobs?|rewrite(_source)?|(log|hold|job|rewrite)_id_seq)|partition_metadata|rewrite_progress)$'$$,
 	'no other relations');
 SELECT results_eq($$SELECT e::regclass::text, c COLLATE "default" FROM pg_extension, unnest(extconfig, extcondition) AS u(e, c) WHERE extname = 'partmgr'$$,
 	$$VALUES ('partman.part_config', 'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)'),
@@ -292,7 +326,8 @@ SELECT results_eq($$SELECT name, setting, unit, vartype, context FROM pg_setting
 	$$VALUES ('partmgr.detach_timeout', '600000', 'ms', 'integer', 'sighup'), ('partmgr.drop_pause', '1000', 'ms', 'integer', 'sighup'),
 		('partmgr.enabled', 'on', NULL, 'bool', 'sighup'), ('partmgr.interval', '60', 's', 'integer', 'sighup'),
 		('partmgr.lock_timeout', '100', 'ms', 'integer', 'superuser'), ('partmgr.log_days', '90', NULL, 'integer', 'sighup'),
-		('partmgr.max_create', '1000', NULL, 'integer', 'superuser'), ('partmgr.max_workers', '2', NULL, 'integer', 'sighup'),
+		('partmgr.max_create', '1000', NULL, 'integer', 'superuser'), ('partmgr.max_rewrites', '1', NULL, 'integer', 'sighup'),
+		('partmgr.max_workers', '2', NULL, 'integer', 'sighup'),
 		('partmgr.move_rows', '10000', NULL, 'integer', 'superuser'), ('partmgr.on_demand_max', '100', NULL, 'integer', 'superuser'),
 		('partmgr.on_demand_timeout', '2000', 'ms', 'integer', 'user'), ('partmgr.step_timeout', '600000', 'ms', 'integer', 'sighup'),
 		('partmgr.vacuum_cost_delay', '2', 'ms', 'real', 'sighup')$$, 'settings') FROM partman.run_maintenance();

@@ -58,7 +58,7 @@ foreach my $db (@databases)
 	wait_maintained($node, $db, 'ev', "database $db is maintained");
 }
 ok( $node->poll_query_until('a',
-		"SELECT count(*) = 2 AND bool_and(state = 'waiting') AND count(next_due) = 1"
+		"SELECT count(*) = 3 AND bool_and(state = 'waiting') AND count(next_due) = 1"
 		  . " FROM worker_status() WHERE datname = 'a'"),
 	'a lane without anything to do is not due');
 

@@ -46,8 +46,10 @@ CREATE TABLE ev (at timestamptz NOT NULL, secret text) PARTITION BY RANGE (at);
 SELECT partman.create_parent('ev', 'at', '1 day', p_premake => 2, p_start_partition => (now() - interval '10 days')::text);
 CREATE TABLE other (at timestamptz NOT NULL) PARTITION BY RANGE (at);
 SELECT partman.hold_partition('ev', '2000-01-01', '2000-01-02', 'alice''s case');
+CREATE TABLE plain (id int PRIMARY KEY, at timestamptz NOT NULL);
 RESET ROLE;
 INSERT INTO partman.part_job (parent_table, kind, is_queued, asked_by, asked_at) VALUES ('ev', 'reindex', false, 'alice', now());
+INSERT INTO partman.part_rewrite (parent_table, kind, options, is_queued, state, asked_by, asked_at) VALUES ('ev', 'drain', '{}', false, 'paused', 'alice', now());
 INSERT INTO partman.part_upkeep VALUES ('ev', 'analyze', 'ev', now(), '');
 UPDATE partman.part_state SET last_error = 'alice''s secret', last_sqlstate = '22012', last_error_at = now();
 SQL
@@ -85,6 +87,22 @@ my %calls = (
 	check_default => [ '', '' ],
 	worker_status => [ '', '42501' ],
 	wake_worker => [ '', '42501' ],
+	convert_table => [ "'public.plain', 'at', '1 day'", '42501' ],
+	convert_table_plan => [ "'public.plain', 'at'", '42501' ],
+	drain_default => [ "'public.ev'", '42501' ],
+	split_partition => [ "'public.ev_default', '1 hour'", '42501' ],
+	merge_partitions => [ "'public.ev', '2000-01-01', '2100-01-01'", '42501' ],
+	change_interval => [ "'public.ev', '2 days', true", '42501' ],
+	compress_partitions => [ "'public.ev', '1 day'", '42501' ],
+	unpartition => [ "'public.ev'", '42501' ],
+	partition_data_time => [ "'public.ev'", '42501' ],
+	partition_data_id => [ "'public.ev'", '42501' ],
+	undo_partition => [ "'public.ev', 'public.other'", '42501' ],
+	pause_rewrite => [ '1', '42501' ],
+	resume_rewrite => [ '1', '42501' ],
+	cancel_rewrite => [ '1', '42501' ],
+	partmgr_rewrite_note => [ '', '42804' ],
+	partmgr_unpacked => [ "'x'::text", 'x' ],
 	partmgr_copy_covers => [ '1, 1', '0A000' ],
 	partmgr_copy_divert => [ '1, ROW(1)', '0A000' ],
 	part_config_check => [ '', '42804' ],
@@ -120,6 +138,7 @@ foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenan
 	'SELECT * FROM partman.partition_metadata', 'SELECT nullif(partman.resume_maintenance(), 0)',
 	'SELECT * FROM partman.list_holds()', 'SELECT * FROM partman.part_hold', 'SELECT * FROM partman.part_detached',
 	'SELECT * FROM partman.part_job', 'SELECT * FROM partman.part_jobs', 'SELECT * FROM partman.part_upkeep',
+	'SELECT * FROM partman.part_rewrite', 'SELECT * FROM partman.rewrite_progress',
 	'SELECT * FROM partman.part_config', 'SELECT * FROM partman.part_state', 'SELECT * FROM partman.part_log',
 	'COPY partman.part_config TO STDOUT', 'COPY partman.part_log TO STDOUT',
 	"UPDATE partman.part_config SET retention = '1 second', retention_keep_table = false RETURNING *",
@@ -130,7 +149,7 @@ foreach my $sql ('SELECT partman.run_maintenance()', 'CALL partman.run_maintenan
 foreach my $sql ('DELETE FROM partman.part_config', 'TRUNCATE partman.part_config',
 	"INSERT INTO partman.part_config (parent_table, control, partition_interval) VALUES ('other', 'at', '1 day')",
 	"UPDATE partman.part_config SET parent_table = 'other'", "UPDATE partman.part_config SET control = 'x'",
-	'DELETE FROM partman.part_hold', 'DELETE FROM partman.part_job', 'DELETE FROM partman.part_upkeep', 'UPDATE partman.part_detached SET drop_after = now()',
+	'DELETE FROM partman.part_hold', 'DELETE FROM partman.part_job', 'DELETE FROM partman.part_rewrite', 'SELECT * FROM partman.part_rewrite_source', 'DELETE FROM partman.part_upkeep', 'UPDATE partman.part_detached SET drop_after = now()',
 	'UPDATE partman.part_state SET failures = 9', 'DELETE FROM partman.part_state', 'DELETE FROM partman.part_log',
 	'SELECT 1 FROM partman.part_state FOR UPDATE', 'SELECT 1 FROM partman.part_log FOR SHARE',
 	'SELECT last_error FROM partman.part_state FOR KEY SHARE',
