@@ -295,6 +295,17 @@ pm_api_own_set(FunctionCallInfo fcinfo, int argno, const char *name)
 	return relation;
 }
 
+/* pm_api_check_no_holds refuses to end a set of which something must stay. */
+void
+pm_api_check_no_holds(Oid parent)
+{
+	if (pm_hold_exists(parent))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("table \"%s\" has holds", get_rel_name(parent)),
+				 errhint("See list_holds(), and end them with release_hold().")));
+}
+
 /*
  * pm_api_own_sets returns the parents of all sets of the caller's own, as
  * pm_config_parents does; those of others are left out silently.

@@ -142,11 +142,7 @@ partmgr_config_cleanup(PG_FUNCTION_ARGS)
 
 	pm_api_require();
 	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
-	if (pm_hold_exists(parent))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("table \"%s\" has holds", get_rel_name(parent)),
-				 errhint("See list_holds(), and end them with release_hold().")));
+	pm_api_check_no_holds(parent);
 	(void) pm_config_delete(parent, !replace);
 	PG_RETURN_VOID();
 }

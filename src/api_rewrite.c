@@ -346,7 +346,7 @@ partmgr_cancel_rewrite(PG_FUNCTION_ARGS)
 {
 	PmRewrite	rewrite;
 	int64		id = own_rewrite(fcinfo, &rewrite);
-	PGPROC	   *proc;
+	int			pid;
 
 	if (!pm_rewrite_set_state(id, "{queued,running,paused,cancelling}", "cancelling", 0, NULL))
 		PG_RETURN_BOOL(false);
@@ -369,8 +369,8 @@ partmgr_cancel_rewrite(PG_FUNCTION_ARGS)
 	}
 	pm_worker_wake();
 	/* what the worker does may take hours; a session sees it after its step */
-	proc = rewrite.worker_pid > 0 && rewrite.is_queued ? BackendPidGetProc(rewrite.worker_pid) : NULL;
-	if (proc != NULL && proc->databaseId == MyDatabaseId && rewrite.worker_pid != MyProcPid)
-		(void) kill(rewrite.worker_pid, SIGINT);
+	pid = rewrite.is_queued ? pm_rewrite_holder(id) : 0;
+	if (pid > 0 && pid != MyProcPid)
+		(void) kill(pid, SIGINT);
 	PG_RETURN_BOOL(true);
 }

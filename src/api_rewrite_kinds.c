@@ -395,6 +395,7 @@ partmgr_unpartition(PG_FUNCTION_ARGS)
 	pm_api_require();
 	asked.table = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	pm_asked_manner(fcinfo, &asked);
+	pm_api_check_no_holds(asked.table);
 	return pm_asked_do(fcinfo, &asked);
 }
 

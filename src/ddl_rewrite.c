@@ -149,6 +149,14 @@ pm_ddl_rewrite_bound(const char *target, const PartKey *key, const PartBound *bo
 					target, bound_test(key, bound));
 }
 
+/* pm_ddl_rewrite_autovacuum leaves a target alone as long as it is one. */
+char *
+pm_ddl_rewrite_autovacuum(const char *target, bool on)
+{
+	return psprintf(on ? "ALTER TABLE %s RESET (autovacuum_enabled, toast.autovacuum_enabled)" :
+					"ALTER TABLE %s SET (autovacuum_enabled = false, toast.autovacuum_enabled = false)", target);
+}
+
 /* pm_ddl_rewrite_storage gives a target the storage parameters of a source. */
 List *
 pm_ddl_rewrite_storage(const char *target, Oid source)

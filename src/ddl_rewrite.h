@@ -20,6 +20,7 @@ extern List *pm_ddl_rewrite_watch(const char *source, const char *trigger,
 								  const char *truncate, Oid notes, const PmRowKey *key);
 extern List *pm_ddl_rewrite_unwatch(const char *source, const char *trigger, const char *truncate);
 extern char *pm_ddl_rewrite_bound(const char *target, const PartKey *key, const PartBound *bound);
+extern char *pm_ddl_rewrite_autovacuum(const char *target, bool on);
 extern List *pm_ddl_rewrite_storage(const char *target, Oid source);
 extern List *pm_ddl_rewrite_compression(const char *target, Oid like, const char *method);
 extern char *pm_ddl_rewrite_foreign_key(const char *table, const char *name,

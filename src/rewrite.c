@@ -64,6 +64,20 @@ pm_rewrite_lock(int64 id)
 	return LockAcquire(&tag, ExclusiveLock, session_lock, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
+/* pm_rewrite_holder returns the process that works on it; 0 if none does. */
+int
+pm_rewrite_holder(int64 id)
+{
+	LockData   *locks = GetLockStatusData();
+	LOCKTAG		tag;
+
+	set_lock_tag(&tag, id);
+	for (int i = 0; i < locks->nelements; i++)
+		if (memcmp(&locks->locks[i].locktag, &tag, sizeof(LOCKTAG)) == 0 && locks->locks[i].holdMask != 0)
+			return locks->locks[i].pid;
+	return 0;
+}
+
 /* pm_rewrite_unlock lets go of it. */
 void
 pm_rewrite_unlock(int64 id)
@@ -302,9 +316,9 @@ handle(PmRewriteRun *run, ErrorData *problem)
 	run->problem->message = pstrdup(problem->message);
 	run->problem->detail = problem->detail ? pstrdup(problem->detail) : NULL;
 	MemoryContextSwitchTo(old);
-	if (is_passing(problem))
-		run->pause_ms = Min((int64) PAUSE_FIRST_MS << Min(run->busy++, 6), PAUSE_MAX_MS);
-	else
+	/* what fails while a failure is cleaned up is tried again, not faster than a lock */
+	run->pause_ms = Min((int64) PAUSE_FIRST_MS << Min(run->busy++, 6), PAUSE_MAX_MS);
+	if (!is_passing(problem))
 		ereport(LOG,
 				(errcode(problem->sqlerrcode),
 				 errmsg("rewrite " INT64_FORMAT " failed: %s", run->id, problem->message)));

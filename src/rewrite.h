@@ -162,6 +162,7 @@ extern int64 pm_rewrite_open(Oid table);
 /* ---------- rewrite.c ---------- */
 extern bool pm_rewrite_lock(int64 id);
 extern void pm_rewrite_unlock(int64 id);
+extern int	pm_rewrite_holder(int64 id);
 extern ErrorData *pm_rewrite_transaction(PmRewriteRun *run, void (*work) (void *arg), const char *activity);
 extern void pm_rewrite_run(PmRewriteRun *run);
 extern PmRewriteRun *pm_rewrite_make_run(int64 id, const PmRewriteHost *host);
@@ -221,6 +222,7 @@ extern int	pm_rewrite_reader(const PmRewriteRun *run);
 extern void pm_rewrite_unlock_tables(PmRewriteRun *run);
 extern ErrorData *pm_rewrite_swap(PmRewriteRun *run, bool strict);
 extern List *pm_rewrite_references(const PmRewrite *rewrite, List **back);
+extern void pm_rewrite_settle_target(const PmRewrite *rewrite, Oid target);
 extern void pm_rewrite_swap_now(PmRewrite *rewrite);
 
 /* ---------- rewrite_table.c ---------- */

@@ -394,6 +394,21 @@ drop_target(const PmRewrite *rewrite, const Partition *target)
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_drop(pm_full_name(target))));
 }
 
+/* pm_rewrite_settle_target gives a target the storage parameters that it is to keep. */
+void
+pm_rewrite_settle_target(const PmRewrite *rewrite, Oid target)
+{
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+	char	   *name = pm_qualified_name(target);
+	List	   *statements = list_make1(pm_ddl_rewrite_autovacuum(name, true));
+
+	if (rewrite->kind != REWRITE_DRAIN && rewrite->kind != REWRITE_UNDO)
+		statements = list_concat(statements, pm_ddl_rewrite_storage(name, source));
+	if (pm_rewrite_option(rewrite, "compression"))
+		statements = list_concat(statements, pm_ddl_rewrite_compression(name, source, pm_rewrite_option(rewrite, "compression")));
+	pm_rewrite_run_sql(rewrite, statements);
+}
+
 static void
 attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tmpl,
 			  const Partition *target)
@@ -405,6 +420,7 @@ attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tm
 	give_name(rewrite, target->oid, name);
 	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_attach(pm_full_name(set), qualified, range),
 										   pm_ddl_rewrite_drop_constraint(qualified, PM_BOUND_CONSTRAINT)));
+	pm_rewrite_settle_target(rewrite, target->oid);
 	if (OidIsValid(tmpl->replident_index))
 		pm_ddl_set_identity(set, tmpl, name);
 	pm_rewrite_log(rewrite, qualified, -1, pm_size_bytes(target->oid), range);

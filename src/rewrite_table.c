@@ -295,8 +295,12 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	List	   *references;
 	List	   *sequences = owned_sequences(from);
 	List	   *comments = index_comments(from);
+	ListCell   *lc;
 
 	unwatch_sources(rewrite);
+	foreach(lc, pm_rewrite_targets(rewrite))
+		if (lfirst_oid(lc) != rewrite->rest)
+			pm_rewrite_settle_target(rewrite, lfirst_oid(lc));
 	on = read_carried(FUNCTIONS_ON, from, on);
 	on = read_carried(TRIGGERS, from, on);
 	on = read_carried(POLICIES, from, on);

@@ -242,6 +242,8 @@ pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl
 	target = quote_qualified_identifier(rewrite->schema, step.name);
 	if (rewrite->kind != REWRITE_DRAIN)
 		statements = pm_ddl_rewrite_storage(target, source);
+	/* a vacuum would be in the way of the swap, for as long as it takes */
+	statements = lappend(statements, pm_ddl_rewrite_autovacuum(target, false));
 	if (compression)
 		statements = list_concat(statements, pm_ddl_rewrite_compression(target, source, compression));
 	if (rewrite->kind != REWRITE_CONVERT)
@@ -288,6 +290,8 @@ make_frame(PmRewrite *rewrite, List *windows)
 		by = psprintf("%s (%s)", is_list ? "LIST" : "RANGE", quote_identifier(control));
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_frame(name, rewrite->table, is_whole, by)));
 	rewrite->frame = scratch_oid(rewrite, "");
+	if (rewrite->kind == REWRITE_UNDO)
+		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_autovacuum(name, false)));
 	if (is_whole)
 		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_table(name, rewrite->table,
 														 rewrite->kind == REWRITE_CONVERT ? control : NULL));
@@ -380,14 +384,19 @@ is_ours(const PmRewrite *rewrite, Oid table, const char *suffix)
 	return name != NULL && strcmp(name, pm_rewrite_scratch(rewrite, suffix)) == 0;
 }
 
+/* as its owner: that of the set may be another one by now, or gone */
 static void
 drop_scratch(const PmRewrite *rewrite, Oid table, const char *suffix)
 {
+	PmRewrite	own = *rewrite;
+
 	if (!is_ours(rewrite, table, suffix))
 		return;
 	LockRelationOid(table, AccessExclusiveLock);
-	if (is_ours(rewrite, table, suffix))
-		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_drop(pm_qualified_name(table))));
+	if (!is_ours(rewrite, table, suffix))
+		return;
+	own.owner = atooid(linitial(pm_catalog_strings("SELECT relowner::text FROM pg_class WHERE oid = $1", table)));
+	pm_rewrite_run_sql(&own, list_make1(pm_ddl_rewrite_drop(pm_qualified_name(table))));
 }
 
 /* takes our triggers off what is still there of the sources */
@@ -418,12 +427,10 @@ void
 pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite)
 {
 	if (rewrite->name != NULL)
-	{
 		unwatch(rewrite);
-		drop_scratch(rewrite, rewrite->frame, "");
-		drop_scratch(rewrite, rewrite->rest, "_rest");
-		drop_scratch(rewrite, rewrite->notes, "_notes");
-	}
+	drop_scratch(rewrite, rewrite->frame, "");
+	drop_scratch(rewrite, rewrite->rest, "_rest");
+	drop_scratch(rewrite, rewrite->notes, "_notes");
 	(void) pm_rewrite_set_state(rewrite->id, "{cancelling}",
 								rewrite->sqlstate ? "failed" : "cancelled", 0, NULL);
 	if (rewrite->sqlstate && rewrite->name != NULL)
