@@ -430,7 +430,7 @@ CREATE TABLE part_rewrite_source (
 	file oid NOT NULL,
 	blocks bigint NOT NULL,
 	next_block bigint NOT NULL,
-	shape text,
+	shape jsonb,
 	PRIMARY KEY (rewrite, relation)
 );
 
@@ -441,7 +441,7 @@ COMMENT ON COLUMN part_rewrite_source.place IS 'their order';
 COMMENT ON COLUMN part_rewrite_source.file IS 'its file when copying began; 0: it has not';
 COMMENT ON COLUMN part_rewrite_source.blocks IS 'its end at that time';
 COMMENT ON COLUMN part_rewrite_source.next_block IS 'copied up to here';
-COMMENT ON COLUMN part_rewrite_source.shape IS 'its columns and our triggers at that time';
+COMMENT ON COLUMN part_rewrite_source.shape IS 'what must not be changed of it, as it was when the rewrite began';
 
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;

@@ -200,6 +200,17 @@ check_worker(void)
 				 errhint("Add partmgr to shared_preload_libraries, or CALL the procedure.")));
 }
 
+/* A snapshot that is older than the lock would not see all rows. */
+static void
+check_isolation(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("p_mode => 'locking' needs a transaction that is READ COMMITTED"),
+				 errdetail("Rows that were written before the table was locked would not be seen, and would be lost.")));
+}
+
 /* one rewrite in this transaction, for pm_lockwait_run */
 static void
 run_in_one(void *arg)
@@ -235,6 +246,8 @@ pm_asked_do(FunctionCallInfo fcinfo, PmAsked *asked)
 		pm_asked_check_commit(fcinfo);
 	if (!is_call && !is_locking)
 		check_worker();
+	if (is_locking)
+		check_isolation();
 	LockRelationOid(asked->table, AccessShareLock);
 	check_none_open(asked->table);
 	id = pm_rewrite_add(asked->kind, asked->table, !is_call && !is_locking, asked->n,
@@ -323,15 +336,26 @@ partmgr_resume_rewrite(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* removes what a rewrite that nobody works on has made */
+/*
+ * removes what a rewrite that nobody works on has made; one that is swapped already
+ * is brought to the end of that swap
+ */
 static void
 remove_rewrite(void *arg)
 {
 	PmRewriteRun run = {.id = *(int64 *) arg, .context = CurrentMemoryContext};
 	PmRewrite	rewrite;
 
-	if (pm_rewrite_read(run.id, &rewrite) && rewrite.phase != PHASE_CLEAN)
-		pm_rewrite_remove(&run, &rewrite);
+	while (pm_rewrite_read(run.id, &rewrite))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (rewrite.phase != PHASE_CLEAN)
+		{
+			pm_rewrite_remove(&run, &rewrite);
+			return;
+		}
+		pm_rewrite_clean(&run, &rewrite);
+	}
 }
 
 /*

@@ -134,6 +134,18 @@ typedef void (*shmem_request_hook_type) (void);
 #define pm_my_procno (MyProc->pgprocno)
 #endif
 
+/* That of another one, and what it is. */
+#if PG_VERSION_NUM >= 170000
+#define pm_number_of_proc(proc) GetNumberFromPGProc(proc)
+#else
+#define pm_number_of_proc(proc) ((proc)->pgprocno)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define pm_is_background_worker(proc) (!(proc)->isRegularBackend)
+#else
+#define pm_is_background_worker(proc) ((proc)->isBackgroundWorker)
+#endif
+
 /* Running a query: 18 dropped an argument. */
 #if PG_VERSION_NUM >= 180000
 #define PM_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
@@ -143,6 +155,22 @@ typedef void (*shmem_request_hook_type) (void);
 #define PM_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count, bool once
 #define PM_RUN_ARGUMENTS query, direction, count, once
 #define pm_executor_run(query) ExecutorRun(query, ForwardScanDirection, 0, true)
+#endif
+
+/* Everything that a hook of utility statements is called with, but for the statement. */
+#define PM_UTILITY_PARAMETERS \
+	const char *query_string, bool read_only_tree, ProcessUtilityContext context, \
+	ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, \
+	QueryCompletion *completion
+#define PM_UTILITY_ARGUMENTS(read_only) \
+	query_string, read_only, context, params, query_env, dest, completion
+
+/* Sessions and workers, at most: 14 counts them after shared memory was asked for. */
+#if PG_VERSION_NUM >= 150000
+#define pm_max_backends MaxBackends
+#else
+#define pm_max_backends \
+	(MaxConnections + autovacuum_max_workers + 1 + max_worker_processes + max_wal_senders)
 #endif
 
 /* Planning: 19 has an argument for EXPLAIN. */

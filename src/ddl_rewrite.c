@@ -44,8 +44,8 @@ pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by)
 
 /*
  * pm_ddl_rewrite_table gives a table that is to replace another one what LIKE
- * leaves out: comment, statistics targets, privileges, replica identity; the key
- * of a set is NOT NULL besides.
+ * leaves out: comment, statistics targets, replica identity; the key of a set is
+ * NOT NULL besides.
  */
 List *
 pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
@@ -56,7 +56,7 @@ pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
 	if (control)
 		result = lappend(result, psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", frame,
 										  quote_identifier(control)));
-	result = list_concat(result, pm_catalog_texts(psprintf(
+	return list_concat(result, pm_catalog_texts(psprintf(
 		"SELECT format('COMMENT ON TABLE %%s IS %%L', %s, obj_description($1, 'pg_class'))"
 		" WHERE obj_description($1, 'pg_class') IS NOT NULL"
 		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET STATISTICS %%s', %s, attname, attstattarget)"
@@ -64,7 +64,41 @@ pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
 		" UNION ALL SELECT format('ALTER TABLE %%s REPLICA IDENTITY %%s', %s, CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"
 		" FROM pg_class WHERE oid = $1 AND relreplident IN ('f', 'n')",
 		name, name, name), like));
-	return list_concat(result, pm_catalog_grants(like, frame));
+}
+
+/*
+ * pm_ddl_rewrite_strip takes from a table what privileges others have by default:
+ * the rows in it may not be for them.
+ */
+List *
+pm_ddl_rewrite_strip(Oid table)
+{
+	return pm_catalog_strings("SELECT DISTINCT format('REVOKE ALL ON TABLE %I.%I FROM %s', n.nspname, c.relname,"
+							  "  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)"
+							  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a"
+							  " WHERE c.oid = $1 AND a.grantee <> c.relowner", table);
+}
+
+/*
+ * pm_ddl_rewrite_privileges gives a table that has none but its owner's the
+ * privileges of another one: those of columns too, and not those that the owner
+ * has taken away from himself.
+ */
+List *
+pm_ddl_rewrite_privileges(const char *table, Oid like)
+{
+	const char *to = quote_literal_cstr(table);
+	List	   *result = pm_catalog_texts(psprintf(
+		"SELECT format('REVOKE ALL ON TABLE %%s FROM %%I', %s, pg_get_userbyid(relowner))"
+		" FROM pg_class WHERE oid = $1 AND relacl IS NOT NULL", to), like);
+
+	return list_concat(result, pm_catalog_texts(psprintf(
+		"SELECT format('GRANT %%s%%s ON TABLE %%s TO %%s%%s', a.privilege_type, coalesce(' (' || quote_ident(g.col) || ')', ''), %s,"
+		"  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
+		"  CASE WHEN a.is_grantable AND a.grantee <> c.relowner THEN ' WITH GRANT OPTION' ELSE '' END)"
+		" FROM pg_class c, LATERAL (SELECT NULL::name AS col, c.relacl AS acl"
+		"  UNION ALL SELECT attname, attacl FROM pg_attribute WHERE attrelid = c.oid AND NOT attisdropped AND attacl IS NOT NULL) g,"
+		" aclexplode(g.acl) a WHERE c.oid = $1", to), like));
 }
 
 /* pm_ddl_rewrite_notes makes the table of notes, with its index. */
@@ -207,6 +241,13 @@ char *
 pm_ddl_rewrite_drop_constraint(const char *table, const char *name)
 {
 	return psprintf("ALTER TABLE %s DROP CONSTRAINT %s", table, quote_identifier(name));
+}
+
+/* pm_ddl_rewrite_drop_index drops an index of a target. */
+char *
+pm_ddl_rewrite_drop_index(const char *index)
+{
+	return psprintf("DROP INDEX %s", index);
 }
 
 /* pm_ddl_rewrite_detach and _attach move a table between two parents. */

@@ -15,6 +15,8 @@
 
 extern char *pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by);
 extern List *pm_ddl_rewrite_table(const char *frame, Oid like, const char *control);
+extern List *pm_ddl_rewrite_strip(Oid table);
+extern List *pm_ddl_rewrite_privileges(const char *table, Oid like);
 extern List *pm_ddl_rewrite_notes(const char *notes, Oid table, const PmRowKey *key);
 extern List *pm_ddl_rewrite_watch(const char *source, const char *trigger,
 								  const char *truncate, Oid notes, const PmRowKey *key);
@@ -27,6 +29,7 @@ extern char *pm_ddl_rewrite_foreign_key(const char *table, const char *name,
 										const char *definition, bool is_valid);
 extern char *pm_ddl_rewrite_validate(const char *table, const char *name);
 extern char *pm_ddl_rewrite_drop_constraint(const char *table, const char *name);
+extern char *pm_ddl_rewrite_drop_index(const char *index);
 extern char *pm_ddl_rewrite_detach(const char *parent, const char *partition);
 extern char *pm_ddl_rewrite_attach(const char *parent, const char *partition, const char *range);
 extern char *pm_ddl_rewrite_rename(const char *kind, const char *thing, const char *name);

@@ -427,6 +427,13 @@ extern void pm_run_failed(PmWorkerRun *run, ErrorData *edata);
 extern void pm_demand_install(void);
 extern bool pm_demand_is_loaded(void);
 
+/* ---------- isolation.c ---------- */
+struct PGPROC;
+extern Size pm_isolation_size(void);
+extern void pm_isolation_attach(void);
+extern void pm_isolation_install(void);
+extern bool pm_isolation_renews(const struct PGPROC *proc);
+
 /* ---------- worker ---------- */
 extern void pm_worker_register(void);
 extern void pm_worker_wake(void);

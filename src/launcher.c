@@ -78,6 +78,7 @@ pm_worker_register(void)
 		return;
 
 	pm_slot_request();
+	pm_isolation_install();
 	pm_dbhook_install();
 
 	memset(&launcher, 0, sizeof(launcher));

@@ -469,26 +469,18 @@ insert_kept(const Copy *copy)
 
 /* ---------- the hook ---------- */
 
-/* everything that a hook is called with, but for the statement */
-#define UTILITY_PARAMETERS \
-	const char *query_string, bool read_only_tree, ProcessUtilityContext context, \
-	ParamListInfo params, QueryEnvironment *query_env, DestReceiver *dest, \
-	QueryCompletion *completion
-#define UTILITY_ARGUMENTS(read_only) \
-	query_string, read_only, context, params, query_env, dest, completion
-
 static void
-run(PlannedStmt *pstmt, UTILITY_PARAMETERS)
+run(PlannedStmt *pstmt, PM_UTILITY_PARAMETERS)
 {
 	if (previous_hook)
-		previous_hook(pstmt, UTILITY_ARGUMENTS(read_only_tree));
+		previous_hook(pstmt, PM_UTILITY_ARGUMENTS(read_only_tree));
 	else
-		standard_ProcessUtility(pstmt, UTILITY_ARGUMENTS(read_only_tree));
+		standard_ProcessUtility(pstmt, PM_UTILITY_ARGUMENTS(read_only_tree));
 }
 
 /* Runs a COPY with our WHERE; the functions in it find it by copies. */
 static void
-run_copy(Copy *copy, PlannedStmt *pstmt, UTILITY_PARAMETERS)
+run_copy(Copy *copy, PlannedStmt *pstmt, PM_UTILITY_PARAMETERS)
 {
 	Copy	   *outer = copies;
 
@@ -496,7 +488,7 @@ run_copy(Copy *copy, PlannedStmt *pstmt, UTILITY_PARAMETERS)
 	copies = copy;
 	PG_TRY();
 	{
-		run(pstmt, UTILITY_ARGUMENTS(read_only_tree));
+		run(pstmt, PM_UTILITY_ARGUMENTS(read_only_tree));
 	}
 	PG_FINALLY();
 	{
@@ -506,7 +498,7 @@ run_copy(Copy *copy, PlannedStmt *pstmt, UTILITY_PARAMETERS)
 }
 
 static void
-process_utility(PlannedStmt *pstmt, UTILITY_PARAMETERS)
+process_utility(PlannedStmt *pstmt, PM_UTILITY_PARAMETERS)
 {
 	CopyStmt   *stmt = (CopyStmt *) pstmt->utilityStmt;
 	Copy	   *copy = NULL;
@@ -515,7 +507,7 @@ process_utility(PlannedStmt *pstmt, UTILITY_PARAMETERS)
 		copy = begin_copy(stmt);
 	if (copy == NULL)
 	{
-		run(pstmt, UTILITY_ARGUMENTS(read_only_tree));
+		run(pstmt, PM_UTILITY_ARGUMENTS(read_only_tree));
 		return;
 	}
 
@@ -523,7 +515,7 @@ process_utility(PlannedStmt *pstmt, UTILITY_PARAMETERS)
 	pstmt = copyObject(pstmt);
 	stmt = (CopyStmt *) pstmt->utilityStmt;
 	stmt->whereClause = make_where(copy, stmt->whereClause);
-	run_copy(copy, pstmt, UTILITY_ARGUMENTS(false));
+	run_copy(copy, pstmt, PM_UTILITY_ARGUMENTS(false));
 	if (copy->kept == NULL)
 		return;
 	if (completion)

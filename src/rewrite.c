@@ -19,6 +19,7 @@
 
 #include "access/xact.h"
 #include "ddl_rewrite.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "rewrite.h"
@@ -93,18 +94,16 @@ pm_rewrite_unlock(int64 id)
 
 /*
  * limit_waits has locks be waited for shortly, also in somebody's session, and
- * plans be those that a few keys want.
+ * nothing be compiled for a batch.
  */
 static int
 limit_waits(void)
 {
-	static const char *const off[] = {"jit", "enable_hashjoin", "enable_mergejoin"};
 	int			nestlevel = NewGUCNestLevel();
 
 	(void) set_config_option("lock_timeout", psprintf("%d", pm_lock_timeout), PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	for (int i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return nestlevel;
 }
 
@@ -146,7 +145,7 @@ reader_text(const PmRewriteRun *run)
 
 /*
  * What was written meanwhile is applied; when that is little, and nobody is left
- * who could see too few rows, the swap can be tried.
+ * who could see too few rows, or that does not matter, the swap can be tried.
  */
 static void
 apply_step(PmRewriteRun *run, PmRewrite *rewrite)
@@ -158,6 +157,9 @@ apply_step(PmRewriteRun *run, PmRewrite *rewrite)
 		pm_rewrite_set_phase(rewrite, PHASE_BUILD);
 		return;
 	}
+	run->wants_swap = !run->strict;
+	if (run->wants_swap)
+		return;
 	if (!run->has_readers)
 		pm_rewrite_list_readers(run);
 	run->has_readers = true;
@@ -219,6 +221,12 @@ build_some(PmRewriteRun *run, PmRewrite *rewrite)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUILD_MS);
 
+	/* not under a lock, which might be held for hours: it only has errors come early */
+	if (!run->in_one && !pm_rewrite_verify(rewrite, NULL))
+	{
+		pm_rewrite_restart(rewrite);
+		return;
+	}
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -290,18 +298,68 @@ is_passing(const ErrorData *problem)
 		problem->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
 }
 
+/*
+ * Values of a unique index may have changed places: that goes well only if all
+ * their rows are written at once.
+ */
+static bool
+can_apply_all(const PmRewriteRun *run, const ErrorData *problem)
+{
+	return problem->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && run->told == PHASE_APPLY && !run->apply_all;
+}
+
+/* text with one name in quotes in place of another */
+static char *
+replace_name(const char *text, const char *name, const char *by)
+{
+	char	   *quoted = psprintf("\"%s\"", name);
+	StringInfoData buf;
+	const char *found;
+
+	initStringInfo(&buf);
+	for (; (found = strstr(text, quoted)) != NULL; text = found + strlen(quoted))
+	{
+		appendBinaryStringInfo(&buf, text, found - text);
+		appendStringInfo(&buf, "\"%s\"", by);
+	}
+	appendStringInfoString(&buf, text);
+	return buf.data;
+}
+
+/* The user knows the table, and not those of ours that stand in for it. */
+static char *
+with_its_name(const PmRewrite *rewrite, const char *text)
+{
+	if (rewrite->name == NULL)
+		return pstrdup(text);
+	text = replace_name(text, pm_rewrite_scratch(rewrite, ""), rewrite->name);
+	return replace_name(text, pm_rewrite_scratch(rewrite, "_rest"), rewrite->name);
+}
+
 static void
 note_problem(void *arg)
 {
 	PmRewriteRun *run = arg;
 	const ErrorData *problem = run->problem;
+	PmRewrite	rewrite;
+	char	   *message;
 
+	if (!pm_rewrite_read(run->id, &rewrite))
+		return;
+	message = with_its_name(&rewrite, problem->detail ? psprintf("%s: %s", problem->message, problem->detail) :
+							problem->message);
+	if (!is_passing(problem) && rewrite.phase == PHASE_CLEAN)
+	{
+		/* nothing is lost by what stays; to try for ever would help nobody */
+		(void) pm_rewrite_set_state(run->id, "{running,cancelling}", "failed", problem->sqlerrcode,
+									psprintf("swapped, but not all could be cleaned up: %s", message));
+		run->is_over = true;
+		return;
+	}
 	if (is_passing(problem))
 		pm_rewrite_note(run->id, psprintf("waits for a lock: %s", problem->message));
 	else
-		(void) pm_rewrite_set_state(run->id, "{running}", "cancelling", problem->sqlerrcode,
-									problem->detail ? psprintf("%s: %s", problem->message, problem->detail) :
-									problem->message);
+		(void) pm_rewrite_set_state(run->id, "{running}", "cancelling", problem->sqlerrcode, message);
 }
 
 /* A lock that is not to be had: come again.  All else ends the rewrite. */
@@ -316,6 +374,11 @@ handle(PmRewriteRun *run, ErrorData *problem)
 	run->problem->message = pstrdup(problem->message);
 	run->problem->detail = problem->detail ? pstrdup(problem->detail) : NULL;
 	MemoryContextSwitchTo(old);
+	if (can_apply_all(run, problem))
+	{
+		run->apply_all = true;
+		return;
+	}
 	/* what fails while a failure is cleaned up is tried again, not faster than a lock */
 	run->pause_ms = Min((int64) PAUSE_FIRST_MS << Min(run->busy++, 6), PAUSE_MAX_MS);
 	if (!is_passing(problem))
@@ -395,13 +458,23 @@ pm_rewrite_make_run(int64 id, const PmRewriteHost *host)
 /* ---------- all in one transaction ---------- */
 
 static void
-lock_tables(const PmRewrite *rewrite)
+lock_table(const PmRewrite *rewrite)
 {
+	LockRelationOid(rewrite->table, rewrite->kind == REWRITE_CONVERT ? ExclusiveLock : ShareRowExclusiveLock);
+}
+
+/* and what may have been written to, or changed, before that */
+static void
+lock_sources(const PmRewrite *rewrite)
+{
+	char	   *change;
 	ListCell   *lc;
 
-	LockRelationOid(rewrite->table, rewrite->kind == REWRITE_CONVERT ? ExclusiveLock : ShareRowExclusiveLock);
 	foreach(lc, rewrite->sources)
 		LockRelationOid(((PmSource *) lfirst(lc))->oid, ExclusiveLock);
+	change = pm_rewrite_find_change(rewrite, InvalidOid);
+	if (change != NULL)
+		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
 }
 
 /*
@@ -416,6 +489,9 @@ pm_rewrite_in_one(int64 id)
 	PmRewrite	rewrite;
 
 	pm_rewrite_begin(id);
+	/* before anything is made from it */
+	if (pm_rewrite_read(id, &rewrite))
+		lock_table(&rewrite);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -423,7 +499,7 @@ pm_rewrite_in_one(int64 id)
 			return;
 		if (rewrite.phase == PHASE_WATCH)
 		{
-			lock_tables(&rewrite);
+			lock_sources(&rewrite);
 			pm_rewrite_set_phase(&rewrite, PHASE_COPY);
 		}
 		else if (rewrite.phase == PHASE_APPLY)

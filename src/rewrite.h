@@ -54,7 +54,7 @@ typedef struct PmSource
 	Oid			file;			/* 0: copying has not begun */
 	int64		blocks;			/* rows behind them came later, and are noted */
 	int64		next_block;
-	char	   *shape;			/* its columns and our triggers, as they were */
+	bool		is_watched;		/* it has our triggers */
 } PmSource;
 
 /* a row of part_rewrite, and what it is about */
@@ -104,6 +104,8 @@ typedef struct PmRewriteRun
 	bool		wants_swap;		/* what was noted is applied, but for a little */
 	bool		in_one;			/* all in one transaction, under lock */
 	bool		strict;			/* wait for those who would see too few rows */
+	bool		apply_all;		/* all notes in one statement: values change places */
+	TransactionId written;		/* the last one that wrote to targets, if known */
 	ErrorData  *problem;		/* for the note of it */
 	int			busy;			/* tries in a row that a lock or a reader has cost */
 	int64		pause_ms;		/* before the next step */
@@ -122,6 +124,7 @@ typedef struct PmRowKey
 	int			n;
 	char	  **columns;		/* quoted */
 	char	  **operators;		/* of equality, as OPERATOR() takes them */
+	bool		has_nullable;	/* the last column may be null in a source */
 } PmRowKey;
 
 /* something that hangs on a table that is replaced */
@@ -149,6 +152,7 @@ extern bool pm_rewrite_resume(int64 id, bool by_worker);
 extern void pm_rewrite_set_phase(PmRewrite *rewrite, PmPhase phase);
 extern void pm_rewrite_save(const PmRewrite *rewrite);
 extern void pm_rewrite_save_source(const PmRewrite *rewrite, const PmSource *source);
+extern void pm_rewrite_forget_sources(const PmRewrite *rewrite);
 extern void pm_rewrite_forget_unit(PmRewrite *rewrite);
 extern void pm_rewrite_note(int64 id, const char *message);
 extern void pm_rewrite_note_total(const PmRewrite *rewrite, int64 rows, int64 bytes);
@@ -173,6 +177,9 @@ extern bool pm_rewrite_run_next(MemoryContext context);
 
 /* ---------- rewrite_unit.c ---------- */
 extern void pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_rewrite_add_source(PmRewrite *rewrite, const PmSource *source);
+extern List *pm_rewrite_missing(const PmRewrite *rewrite);
+extern bool pm_rewrite_add_missing(PmRewrite *rewrite);
 extern PartSet *pm_rewrite_set(const PmRewrite *rewrite);
 extern PmLook *pm_rewrite_frame(const PmRewrite *rewrite);
 extern PmTemplate *pm_rewrite_template(const PmRewrite *rewrite);
@@ -189,11 +196,16 @@ extern void pm_rewrite_log(const PmRewrite *rewrite, const char *partition,
 
 /* ---------- rewrite_choose.c ---------- */
 extern bool pm_rewrite_choose(PmRewrite *rewrite, List **windows);
+extern bool pm_rewrite_is_swapped(const PmRewrite *rewrite);
 
 /* ---------- rewrite_check.c ---------- */
 extern PmRowKey *pm_rewrite_key(const PmRewrite *rewrite);
 extern void pm_rewrite_check(const PmRewrite *rewrite, bool needs_key);
-extern char *pm_rewrite_shape(const PmRewrite *rewrite, Oid source);
+
+/* ---------- rewrite_shape.c ---------- */
+extern void pm_rewrite_note_shape(const PmRewrite *rewrite, Oid source);
+extern void pm_rewrite_note_triggers(const PmRewrite *rewrite, Oid source);
+extern char *pm_rewrite_find_change(const PmRewrite *rewrite, Oid only);
 
 /* ---------- rewrite_carry.c ---------- */
 extern List *pm_rewrite_carry(const PmRewrite *rewrite, const char *control);
@@ -203,10 +215,21 @@ extern void pm_rewrite_check_carry(const PmRewrite *rewrite, const char *control
 extern void pm_rewrite_watch(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_rewrite_copy(PmRewriteRun *run, PmRewrite *rewrite);
 extern bool pm_rewrite_apply(PmRewriteRun *run, PmRewrite *rewrite);
-extern void pm_rewrite_expand(PmRewrite *rewrite);
-extern bool pm_rewrite_verify(PmRewrite *rewrite);
+extern bool pm_rewrite_verify(PmRewrite *rewrite, const PmSource *only);
 extern void pm_rewrite_restart(PmRewrite *rewrite);
 extern int64 pm_rewrite_lag(const PmRewrite *rewrite);
+extern uint64 pm_rewrite_count_rows(const PmRewrite *rewrite, const char *sql);
+extern void pm_rewrite_changed(const PmRewrite *rewrite, const char *what);
+
+/* ---------- rewrite_expand.c ---------- */
+extern void pm_rewrite_survey(PmRewrite *rewrite);
+extern void pm_rewrite_expand(PmRewrite *rewrite);
+
+/* ---------- rewrite_index.c ---------- */
+extern bool pm_rewrite_has_indexes(const PmRewrite *rewrite, Oid table);
+extern Oid	pm_rewrite_index_for(const PmRewrite *rewrite, Oid source, Oid index, Oid target);
+extern void pm_rewrite_pair_indexes(const PmRewrite *rewrite, Oid from, Oid to, List **old, List **new);
+extern bool pm_rewrite_build_index(const PmRewrite *rewrite, Oid table);
 
 /* ---------- rewrite_build.c ---------- */
 extern List *pm_rewrite_targets(const PmRewrite *rewrite);
@@ -222,6 +245,7 @@ extern int	pm_rewrite_reader(const PmRewriteRun *run);
 extern void pm_rewrite_unlock_tables(PmRewriteRun *run);
 extern ErrorData *pm_rewrite_swap(PmRewriteRun *run, bool strict);
 extern List *pm_rewrite_references(const PmRewrite *rewrite, List **back);
+extern void pm_rewrite_rename(const PmRewrite *rewrite, Oid table, const char *name);
 extern void pm_rewrite_settle_target(const PmRewrite *rewrite, Oid target);
 extern void pm_rewrite_swap_now(PmRewrite *rewrite);
 

@@ -5,29 +5,20 @@
  *		statistics.  Rows first and indexes after is what makes a rewrite
  *		faster than an INSERT ... SELECT.
  *
- * One of them in each transaction.  The indexes of a target are built in the
- * order of those of the table that it is like; so their number tells which is
- * the next one, also after a crash.
+ * One after the other, found by looking at what is there, also after a crash.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/attmap.h"
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "ddl_rewrite.h"
-#include "nodes/makefuncs.h"
-#include "parser/parse_utilcmd.h"
+#include "maintenance.h"
 #include "rewrite.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 
 #include "compat.h"
 
@@ -63,104 +54,6 @@ pm_rewrite_targets(const PmRewrite *rewrite)
 			targets = lappend_oid(targets, target);
 	}
 	return targets;
-}
-
-static List *
-indexes_of(Oid relation)
-{
-	Relation	rel = table_open(relation, AccessShareLock);
-	List	   *result = list_copy(RelationGetIndexList(rel));
-
-	table_close(rel, NoLock);
-	list_sort(result, list_oid_cmp);
-	return result;
-}
-
-/*
- * The table whose indexes the targets get.  One that is split or compressed may
- * have some of its own.
- */
-static Oid
-model_of(const PmRewrite *rewrite)
-{
-	if (rewrite->kind == REWRITE_SPLIT || rewrite->kind == REWRITE_COMPRESS)
-		return ((PmSource *) linitial(rewrite->sources))->oid;
-	return rewrite->table;
-}
-
-
-/* ---------- indexes ---------- */
-
-/* In a set, what is unique is so together with the key of the set. */
-static void
-add_control(const PmRewrite *rewrite, IndexStmt *statement)
-{
-	const char *control = pm_rewrite_option(rewrite, "control");
-	IndexElem  *element;
-	ListCell   *lc;
-
-	if (rewrite->kind != REWRITE_CONVERT || !statement->unique)
-		return;
-	foreach(lc, statement->indexParams)
-	{
-		element = lfirst_node(IndexElem, lc);
-		if (element->name && strcmp(element->name, control) == 0)
-			return;
-	}
-	element = makeNode(IndexElem);
-	element->name = pstrdup(control);
-	element->ordering = SORTBY_DEFAULT;
-	element->nulls_ordering = SORTBY_NULLS_DEFAULT;
-	statement->indexParams = lappend(statement->indexParams, element);
-}
-
-/* the statement that makes an index like another one on a table */
-static IndexStmt *
-index_like(const PmRewrite *rewrite, Oid model, Oid model_index, Oid table)
-{
-	Relation	from = table_open(model, AccessShareLock);
-	Relation	to = table_open(table, AccessShareLock);
-	Relation	index = index_open(model_index, AccessShareLock);
-	AttrMap    *map = pm_attribute_map(RelationGetDescr(to), RelationGetDescr(from));
-	RangeVar   *name = makeRangeVar(get_namespace_name(RelationGetNamespace(to)),
-									pstrdup(RelationGetRelationName(to)), -1);
-	IndexStmt  *statement = generateClonedIndexStmt(name, index, map, NULL);
-
-	index_close(index, NoLock);
-	table_close(to, NoLock);
-	table_close(from, NoLock);
-	add_control(rewrite, statement);
-	return statement;
-}
-
-static void
-make_index(const PmRewrite *rewrite, IndexStmt *statement)
-{
-	PlannedStmt *planned = makeNode(PlannedStmt);
-	PmSpi		spi;
-
-	planned->commandType = CMD_UTILITY;
-	planned->utilityStmt = (Node *) statement;
-	planned->stmt_location = -1;
-	pm_spi_begin(&spi, rewrite->owner);
-	ProcessUtility(planned, "CREATE INDEX", false, PROCESS_UTILITY_QUERY, NULL, NULL,
-				   None_Receiver, NULL);
-	pm_spi_end(&spi);
-	CommandCounterIncrement();
-}
-
-/* builds the next index of a table; false if it has all */
-static bool
-build_index(const PmRewrite *rewrite, Oid table)
-{
-	Oid			model = model_of(rewrite);
-	List	   *wanted = indexes_of(model);
-	int			n = list_length(indexes_of(table));
-
-	if (n >= list_length(wanted))
-		return false;
-	make_index(rewrite, index_like(rewrite, model, list_nth_oid(wanted, n), table));
-	return true;
 }
 
 
@@ -215,22 +108,18 @@ cluster(const PmRewrite *rewrite, Oid target)
 {
 	const char *wanted = pm_rewrite_option(rewrite, "order_index");
 	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
-	List	   *indexes;
-	int			place = 0;
 	Oid			index;
+	Oid			like;
 
 	if (wanted == NULL)
 		return false;
-	indexes = indexes_of(source);
-	index = pm_catalog_child_index(source, atooid(wanted));
-	while (place < list_length(indexes) && list_nth_oid(indexes, place) != index)
-		place++;
-	if (place == list_length(indexes))
+	like = pm_catalog_child_index(source, atooid(wanted));
+	index = OidIsValid(like) ? pm_rewrite_index_for(rewrite, source, like, target) : InvalidOid;
+	if (!OidIsValid(index))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("partition %s has no part of index %s",
 						pm_qualified_name(source), pm_qualified_name(atooid(wanted)))));
-	index = list_nth_oid(indexes_of(target), place);
 	if (get_index_isclustered(index))
 		return false;
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_cluster(pm_qualified_name(target), get_rel_name(index))));
@@ -259,24 +148,23 @@ analyze(PmRewriteRun *run, const PmRewrite *rewrite, Oid target)
 void
 pm_rewrite_build_target(PmRewrite *rewrite, Oid target)
 {
-	while (build_index(rewrite, target))
+	while (pm_rewrite_build_index(rewrite, target))
 		;
 	while (build_foreign_key(rewrite, target, true))
 		;
 }
 
 /*
- * pm_rewrite_is_built tells whether targets have as many indexes as the table that
- * they are like; one may have come meanwhile.
+ * pm_rewrite_is_built tells whether targets have the indexes of the table that they
+ * are like; some may have come, or gone, meanwhile.
  */
 bool
 pm_rewrite_is_built(const PmRewrite *rewrite)
 {
-	int			n = list_length(indexes_of(model_of(rewrite)));
 	ListCell   *lc;
 
 	foreach(lc, pm_rewrite_targets(rewrite))
-		if (list_length(indexes_of(lfirst_oid(lc))) != n)
+		if (!pm_rewrite_has_indexes(rewrite, lfirst_oid(lc)))
 			return false;
 	return true;
 }
@@ -298,13 +186,14 @@ pm_rewrite_build_next(PmRewriteRun *run, PmRewrite *rewrite)
 	{
 		Oid			target = lfirst_oid(lc);
 
-		if (build_index(rewrite, target) || cluster(rewrite, target) ||
-			build_foreign_key(rewrite, target, false) || analyze(run, rewrite, target))
+		if (pm_rewrite_build_index(rewrite, target) || cluster(rewrite, target) ||
+			build_foreign_key(rewrite, target, false) ||
+			(!run->in_one && analyze(run, rewrite, target)))
 			return true;
 	}
 	/* the new parent takes over what its partitions have */
 	return rewrite->kind == REWRITE_CONVERT &&
-		(build_index(rewrite, rewrite->frame) || build_foreign_key(rewrite, rewrite->frame, true));
+		(pm_rewrite_build_index(rewrite, rewrite->frame) || build_foreign_key(rewrite, rewrite->frame, true));
 }
 
 
@@ -346,6 +235,12 @@ pm_rewrite_fill(PmRewrite *rewrite)
 	frame = pm_rewrite_frame(rewrite);
 	order.has_backfill = lowest_bound(frame, &order.backfill);
 	plan = pm_maintenance_decide(frame, &order, &tmpl);
+	if (pm_count_creations(plan) + list_length(frame->partitions) > pm_max_create)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the rows of table %s need more than %d partitions",
+						pm_qualified_name(rewrite->table), pm_max_create),
+				 errhint("Correct wrong rows, take a longer interval, or raise partmgr.max_create.")));
 	foreach(lc, plan->steps)
 	{
 		PlanStep   *step = lfirst(lc);

@@ -37,7 +37,7 @@ static const CarryRule rules[] = {
 	/* what stands in the way */
 	{"SELECT format('rule %I', rulename) FROM pg_rewrite WHERE ev_class = $1 ORDER BY 1",
 	"rules are not carried over: drop it, or make it a trigger", true},
-	{"SELECT format('%s of %s', CASE WHEN inhparent = $1 THEN 'inheritance' ELSE 'child' END, inhrelid::regclass)"
+	{"SELECT CASE WHEN inhparent = $1 THEN format('child %s', inhrelid::regclass) ELSE format('parent %s', inhparent::regclass) END"
 		" FROM pg_inherits i JOIN pg_class c ON c.oid = $1 WHERE c.relkind = 'r' AND (inhparent = $1 OR inhrelid = $1) ORDER BY 1",
 	"a table with parents or children by inheritance cannot be partitioned", true},
 	{"SELECT format('type %s', reloftype::regtype) FROM pg_class WHERE oid = $1 AND reloftype <> 0",
@@ -55,7 +55,7 @@ static const CarryRule rules[] = {
 	{"SELECT format('%s %I.%I', CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'rule of' END, n.nspname, c.relname)"
 		" FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace"
 		" WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1"
-		" AND c.oid <> $1 AND c.relkind <> 'v' GROUP BY 1 ORDER BY 1",
+		" AND c.oid <> $1 AND (c.relkind <> 'v' OR r.rulename <> '_RETURN') GROUP BY 1 ORDER BY 1",
 	"it reads the table, and cannot be made to read another one: drop it, and make it again afterwards", true},
 	{"SELECT DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid) FROM pg_depend d WHERE d.refclassid = 'pg_type'::regclass"
 		" AND d.refobjid IN " TYPE_OF_TABLE " AND d.deptype = 'n' AND d.classid <> 'pg_proc'::regclass ORDER BY 1",
@@ -68,6 +68,44 @@ static const CarryRule rules[] = {
 	{"SELECT format('publication %I', p.pubname) FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid"
 		" JOIN pg_class c ON c.oid = $1 WHERE r.prrelid = $1 AND NOT pg_has_role(c.relowner, p.pubowner, 'USAGE') ORDER BY 1",
 	"it does not belong to the owner of the table, who cannot put the new one into it", true},
+	{"SELECT format('publication %I', p.pubname) FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid WHERE r.prrelid = $1"
+		" AND NOT p.pubviaroot AND EXISTS (SELECT FROM pg_class WHERE oid = $1 AND relkind = 'r') ORDER BY 1",
+	"it would publish the partitions by their names: set publish_via_partition_root", true},
+	{"SELECT DISTINCT format('view %I.%I', n.nspname, v.relname) FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid"
+		" JOIN pg_class v ON v.oid = r.ev_class JOIN pg_namespace n ON n.oid = v.relnamespace JOIN pg_constraint k ON k.oid = d.refobjid"
+		" WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_constraint'::regclass AND k.conrelid = $1 ORDER BY 1",
+	"it groups by the primary key: name all columns", true},
+	{"SELECT format('foreign key %I of %I.%I', k.conname, n.nspname, c.relname) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
+		" JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class t ON t.oid = $1 WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f'"
+		" AND k.conparentid = 0 AND c.relkind = 'r' AND (NOT k.convalidated OR NOT pg_has_role(t.relowner, c.relowner, 'USAGE')) ORDER BY 1",
+	"it is not validated, or its table belongs to somebody else: it cannot be taken off and put on again", true},
+	{"SELECT format('%s %I.%I', CASE c.relkind WHEN 'v' THEN 'view' ELSE 'table' END, n.nspname, c.relname) FROM pg_depend d"
+		" JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND c.relkind = 'v'"
+		" AND NOT has_schema_privilege(c.relowner, n.oid, 'CREATE') GROUP BY 1 ORDER BY 1",
+	"its owner has no CREATE on its schema, which making it anew needs", true},
+	{"SELECT format('%s', f.oid::regprocedure) FROM pg_depend d JOIN pg_proc f ON f.oid = d.objid WHERE d.classid = 'pg_proc'::regclass"
+		" AND (d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 OR d.refclassid = 'pg_type'::regclass AND d.refobjid IN " TYPE_OF_TABLE ")"
+		" AND (f.prokind = 'a' OR NOT has_schema_privilege(f.proowner, f.pronamespace, 'CREATE')) GROUP BY 1 ORDER BY 1",
+	"it is an aggregate, or its owner has no CREATE on its schema, which making it anew needs", true},
+	{"SELECT format('policy %I of %s', p.polname, p.polrelid::regclass) FROM pg_depend d JOIN pg_policy p ON p.oid = d.objid"
+		" WHERE d.classid = 'pg_policy'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND p.polrelid <> $1 GROUP BY 1 ORDER BY 1",
+	"it reads the table: drop it, and make it again afterwards", true},
+	{"SELECT format('default of a column of %s', a.adrelid::regclass) FROM pg_depend d JOIN pg_attrdef a ON a.oid = d.objid"
+		" WHERE d.classid = 'pg_attrdef'::regclass AND d.refclassid = 'pg_class'::regclass AND a.adrelid <> $1 AND d.refobjid IN"
+		" (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass AND refobjid = $1 AND deptype = 'i') GROUP BY 1 ORDER BY 1",
+	"it uses the sequence of an identity column, which is another one then", true},
+	{"SELECT format('trigger %I of %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE tgconstrrelid = $1 AND NOT tgisinternal AND tgrelid <> $1 ORDER BY 1",
+	"it is about the table: drop it, and make it again afterwards", true},
+	{"SELECT format('constraint %I', conname) FROM pg_constraint WHERE conrelid = $1 AND contype IN ('c', 'f') AND NOT convalidated ORDER BY 1",
+	"it is not validated", true},
+	{"SELECT format('index %s', indexrelid::regclass) FROM pg_index WHERE indrelid = $1 AND NOT indisvalid ORDER BY 1",
+	"it is not valid: drop it, or build it again", true},
+	{"SELECT format('statistics %I', s.stxname) FROM pg_statistic_ext s JOIN pg_class c ON c.oid = s.stxrelid WHERE stxrelid = $1"
+		" AND (s.stxnamespace <> c.relnamespace OR NOT pg_has_role(c.relowner, s.stxowner, 'USAGE')) ORDER BY 1",
+	"they are in another schema, or belong to somebody else", true},
+	{"SELECT format('%s', inhparent::regclass) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE inhrelid = $1 AND c.relispartition",
+	"the table is a partition of it", true},
 	{"SELECT format('security label of %s', provider) FROM pg_seclabel WHERE objoid = $1 AND classoid = 'pg_class'::regclass ORDER BY 1",
 	"security labels are not carried over", true},
 	{"SELECT format('foreign key %I', conname) FROM pg_constraint WHERE conrelid = $1 AND confrelid = $1 AND contype = 'f' AND conparentid = 0 ORDER BY 1",

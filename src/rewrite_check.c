@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * rewrite_check.c
- *		Can this be rewritten?  What stands in the way, by which key rows are
- *		found again, and whether a source is still what it was.
+ *		Can this be rewritten?  What stands in the way, and by which key rows are
+ *		found again.
  *
  * What can be known beforehand is refused here, before anything is done, with
  * the reason and what to do.  Reads only.
@@ -136,6 +136,7 @@ add_control(const PmRewrite *rewrite, PmRowKey *key)
 							 TYPECACHE_EQ_OPR);
 	if (!OidIsValid(type->eq_opr))
 		return;
+	key->has_nullable = true;
 	key->columns[key->n] = pstrdup(quote_identifier(control));
 	key->operators[key->n++] = operator_text(type->eq_opr);
 }
@@ -155,28 +156,6 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	else if (list_length(rewrite->sources) == 1)
 		key = row_key_of(((PmSource *) linitial(rewrite->sources))->oid);
 	return key;
-}
-
-
-/* ---------- is it what it was? ---------- */
-
-/*
- * pm_rewrite_shape describes what must stay as it is of a source: its columns,
- * and our triggers.  Who has switched one off and on again has written it anew.
- */
-char *
-pm_rewrite_shape(const PmRewrite *rewrite, Oid source)
-{
-	List	   *texts = pm_catalog_texts(psprintf("SELECT concat((SELECT string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod,"
-													"  attnotnull, attgenerated), ',' ORDER BY attnum)"
-													"  FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped),"
-													" ';', (SELECT string_agg(concat_ws(' ', tgname, tgenabled, xmin), ',' ORDER BY tgname)"
-													"  FROM pg_trigger WHERE tgrelid = $1 AND tgname IN (%s, %s)))",
-													quote_literal_cstr(pm_rewrite_scratch(rewrite, "")),
-													quote_literal_cstr(pm_rewrite_scratch(rewrite, "_truncate"))),
-										   source);
-
-	return linitial(texts);
 }
 
 
@@ -208,6 +187,15 @@ pm_rewrite_shape(const PmRewrite *rewrite, Oid source)
 	" FROM pg_depend d JOIN pg_class c ON c.oid = $1 JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n'" \
 	"  AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)" \
+	" UNION ALL SELECT format('foreign key %I of %s points at %I.%I itself', k.conname, k.conrelid::regclass, n.nspname, c.relname)" \
+	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0" \
+	" UNION ALL SELECT format('%I.%I has a constraint of its own, %I', n.nspname, c.relname, k.conname)" \
+	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE k.conrelid = $1 AND (k.contype = 'f' AND k.conparentid = 0 OR k.contype = 'c' AND k.coninhcount = 0)" \
+	" UNION ALL SELECT format('%I.%I has row level security of its own', n.nspname, c.relname)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE c.oid = $1 AND (c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = $1))" \
 	" UNION ALL SELECT format('%I.%I has a trigger of its own, %I', n.nspname, c.relname, t.tgname)" \
 	" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgname NOT LIKE 'partmgr\\_rewrite\\_%'"
@@ -216,7 +204,11 @@ pm_rewrite_shape(const PmRewrite *rewrite, Oid source)
 #define REFERENCE_PROBLEMS \
 	"SELECT format('foreign key %I of partitioned table %I.%I points at the set, and cannot be checked afterwards', k.conname, n.nspname, c.relname)" \
 	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0 AND c.relkind = 'p'"
+	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0 AND c.relkind = 'p'" \
+	" UNION ALL SELECT format('foreign key %I of %I.%I is not validated, or its table belongs to somebody else', k.conname, n.nspname, c.relname)" \
+	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class t ON t.oid = $1" \
+	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0 AND (NOT k.convalidated OR NOT pg_has_role(t.relowner, c.relowner, 'USAGE'))" \
+	" UNION ALL SELECT format('index %s is not valid', indexrelid::regclass) FROM pg_index WHERE indrelid = $1 AND NOT indisvalid"
 
 static void
 refuse(const PmRewrite *rewrite, const char *reason)

@@ -352,10 +352,34 @@ choose_undo(PmRewrite *rewrite, const PmLook *look)
 	if (look->dflt)
 		add_source(rewrite, look->dflt->oid);
 	foreach(lc, look->partitions)
-		add_source(rewrite, ((Partition *) lfirst(lc))->oid);
-	return rewrite->sources != NIL;
+	{
+		const Partition *partition = lfirst(lc);
+
+		/* some see its rows, and some do not */
+		if (partition->is_pending)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("partition %s is being detached", pm_full_name(partition)),
+					 errhint("Run maintenance, which finalizes it.")));
+		add_source(rewrite, partition->oid);
+	}
+	if (rewrite->sources == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s has no partitions", pm_full_name(look->set))));
+	return true;
 }
 
+
+/*
+ * pm_rewrite_is_swapped tells whether a rewrite that has one swap only is past it:
+ * then it cannot be undone.
+ */
+bool
+pm_rewrite_is_swapped(const PmRewrite *rewrite)
+{
+	return rewrite->units > 0 && rewrite->kind != REWRITE_INTERVAL && rewrite->kind != REWRITE_COMPRESS;
+}
 
 /*
  * pm_rewrite_choose sets the sources of the next swap, and for those whose
@@ -375,7 +399,7 @@ pm_rewrite_choose(PmRewrite *rewrite, List **windows)
 		add_source(rewrite, rewrite->table);
 		return rewrite->units == 0;
 	}
-	if (rewrite->units > 0 && rewrite->kind != REWRITE_INTERVAL && rewrite->kind != REWRITE_COMPRESS)
+	if (pm_rewrite_is_swapped(rewrite))
 		return false;
 	set = pm_rewrite_set(rewrite);
 	look = pm_catalog_look(set);

@@ -19,17 +19,22 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "ddl_rewrite.h"
 #include "miscadmin.h"
-#include "plan.h"
 #include "portability/instr_time.h"
 #include "rewrite.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 
@@ -73,7 +78,7 @@ column_list(const PmRewrite *rewrite, bool for_select)
 	return buf.data;
 }
 
-/* a condition that a row of s is the one with the key k */
+/* a condition that a row is the one with the key of a note */
 static char *
 key_test(const PmRowKey *key, const char *row, const char *note)
 {
@@ -84,6 +89,23 @@ key_test(const PmRowKey *key, const char *row, const char *note)
 		appendStringInfo(&buf, "%s%s.%s %s %s.k%d", i ? " AND " : "", row, key->columns[i],
 						 key->operators[i], note, i + 1);
 	return buf.data;
+}
+
+/*
+ * The same for a row of a source.  Where the key of the set is null there is no
+ * place for the row: it is found, so that to write it down is an error.
+ */
+static char *
+source_test(const PmRowKey *key, const char *row, const char *note)
+{
+	PmRowKey	others = *key;
+
+	if (!key->has_nullable)
+		return key_test(key, row, note);
+	others.n--;
+	return psprintf("%s AND (%s.%s %s %s.k%d OR %s.%s IS NULL AND %s.k%d IS NULL)", key_test(&others, row, note),
+					row, key->columns[others.n], key->operators[others.n], note, key->n,
+					row, key->columns[others.n], note, key->n);
 }
 
 static char *
@@ -127,17 +149,18 @@ sources_union(const PmRewrite *rewrite)
  * come first.
  */
 static char *
-apply_sql(const PmRewrite *rewrite)
+apply_sql(const PmRewrite *rewrite, bool all)
 {
 	const PmRowKey *key = pm_rewrite_key(rewrite);
 	const char *notes = pm_qualified_name(rewrite->notes);
+	char	   *some = psprintf(" WHERE ctid = ANY (ARRAY(SELECT ctid FROM ONLY %s LIMIT %d))", notes, APPLY_LIMIT);
 
-	return psprintf("WITH n AS MATERIALIZED (DELETE FROM ONLY %s WHERE ctid = ANY (ARRAY(SELECT ctid FROM ONLY %s LIMIT %d)) RETURNING *),"
+	return psprintf("WITH n AS MATERIALIZED (DELETE FROM ONLY %s%s RETURNING *),"
 					" k AS MATERIALIZED (SELECT DISTINCT * FROM n WHERE k1 IS NOT NULL),"
 					" d AS (DELETE FROM %s t USING k WHERE %s RETURNING 1)"
 					" %s k JOIN (%s) s ON %s WHERE (SELECT count(*) FROM d) >= 0",
-					notes, notes, APPLY_LIMIT, pm_qualified_name(rewrite->frame), key_test(key, "t", "k"),
-					insert_into_frame(rewrite), sources_union(rewrite), key_test(key, "s", "k"));
+					notes, all ? "" : some, pm_qualified_name(rewrite->frame), key_test(key, "t", "k"),
+					insert_into_frame(rewrite), sources_union(rewrite), source_test(key, "s", "k"));
 }
 
 static uint64
@@ -153,8 +176,9 @@ write_as_owner(const PmRewrite *rewrite, const char *sql, int nargs, Oid *types,
 	return rows;
 }
 
-static uint64
-count_as_owner(const PmRewrite *rewrite, const char *sql)
+/* pm_rewrite_count_rows tells how many rows a query returns to the owner. */
+uint64
+pm_rewrite_count_rows(const PmRewrite *rewrite, const char *sql)
 {
 	PmSpi		spi;
 	uint64		rows;
@@ -182,8 +206,9 @@ file_of(Oid relation)
 	return file;
 }
 
-static void
-changed(const PmRewrite *rewrite, const char *what)
+/* pm_rewrite_changed raises the error of a rewrite that cannot go on. */
+void
+pm_rewrite_changed(const PmRewrite *rewrite, const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -194,38 +219,39 @@ changed(const PmRewrite *rewrite, const char *what)
 static bool
 was_truncated(const PmRewrite *rewrite)
 {
-	return count_as_owner(rewrite, psprintf("SELECT FROM ONLY %s WHERE k1 IS NULL LIMIT 1",
+	return pm_rewrite_count_rows(rewrite, psprintf("SELECT FROM ONLY %s WHERE k1 IS NULL LIMIT 1",
 											pm_qualified_name(rewrite->notes))) > 0;
 }
 
 /*
  * pm_rewrite_verify tells whether what was copied is still good: false if it has
- * to be copied again.  An error if the sources, or our tables, are not what they
- * were.  The caller has locked the sources.
+ * to be copied again.  An error if the sources, or only one of them, or our tables,
+ * are not what they were.  The caller has locked the sources.
  */
 bool
-pm_rewrite_verify(PmRewrite *rewrite)
+pm_rewrite_verify(PmRewrite *rewrite, const PmSource *only)
 {
 	bool		is_good = true;
+	char	   *change;
 	ListCell   *lc;
 
 	if (get_rel_name(rewrite->notes) == NULL || get_rel_name(rewrite->frame) == NULL)
-		changed(rewrite, "a table of ours is gone");
+		pm_rewrite_changed(rewrite, "a table of ours is gone");
 	foreach(lc, rewrite->sources)
 	{
 		PmSource   *source = lfirst(lc);
 
-		if (source->file == 0)
+		if (only && source != only)
 			continue;
 		if (get_rel_name(source->oid) == NULL)
-			changed(rewrite, "a source is gone");
-		if (strcmp(pm_rewrite_shape(rewrite, source->oid), source->shape) != 0)
-			changed(rewrite, psprintf("the columns of %s, or our triggers, have been changed",
-									  pm_qualified_name(source->oid)));
+			pm_rewrite_changed(rewrite, "a source is gone");
 		/* rewritten meanwhile: its rows are in other places now */
 		if (source->next_block < source->blocks && file_of(source->oid) != source->file)
 			is_good = false;
 	}
+	change = pm_rewrite_find_change(rewrite, only ? only->oid : InvalidOid);
+	if (change != NULL)
+		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
 	return is_good && !was_truncated(rewrite);
 }
 
@@ -255,6 +281,39 @@ pm_rewrite_restart(PmRewrite *rewrite)
 /* ---------- watch ---------- */
 
 /*
+ * The trigger depends on the notes, and who writes to the source may know by that
+ * that they are meant for it.
+ */
+static void
+tie_to_notes(const PmRewrite *rewrite, Oid source, const char *trigger)
+{
+	ObjectAddress depender;
+	ObjectAddress notes;
+
+	ObjectAddressSet(depender, TriggerRelationId, get_trigger_oid(source, trigger, false));
+	ObjectAddressSet(notes, RelationRelationId, rewrite->notes);
+	recordDependencyOn(&depender, &notes, DEPENDENCY_AUTO);
+}
+
+static void
+watch_source(const PmRewrite *rewrite, Oid source)
+{
+	char	   *trigger = pm_rewrite_scratch(rewrite, "");
+	char	   *truncate = pm_rewrite_scratch(rewrite, "_truncate");
+	char	   *change;
+
+	LockRelationOid(source, ShareRowExclusiveLock);
+	change = pm_rewrite_find_change(rewrite, source);
+	if (change != NULL)
+		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_watch(pm_qualified_name(source), trigger, truncate,
+													 rewrite->notes, pm_rewrite_key(rewrite)));
+	tie_to_notes(rewrite, source, trigger);
+	tie_to_notes(rewrite, source, truncate);
+	pm_rewrite_note_triggers(rewrite, source);
+}
+
+/*
  * pm_rewrite_watch puts our triggers on the sources, one in each transaction.
  *
  * Locks: SHARE ROW EXCLUSIVE on the source: CREATE TRIGGER waits for all who
@@ -263,22 +322,17 @@ pm_rewrite_restart(PmRewrite *rewrite)
 void
 pm_rewrite_watch(PmRewriteRun *run, PmRewrite *rewrite)
 {
-	char	   *trigger = pm_rewrite_scratch(rewrite, "");
-	char	   *truncate = pm_rewrite_scratch(rewrite, "_truncate");
 	ListCell   *lc;
 
 	foreach(lc, rewrite->sources)
 	{
-		Oid			source = ((PmSource *) lfirst(lc))->oid;
+		const PmSource *source = lfirst(lc);
 
-		if (get_rel_name(source) == NULL)
-			changed(rewrite, "a source is gone");
-		LockRelationOid(source, ShareRowExclusiveLock);
-		if (pm_catalog_texts(psprintf("SELECT tgname FROM pg_trigger WHERE tgrelid = $1 AND tgname = %s",
-									  quote_literal_cstr(trigger)), source) != NIL)
+		if (source->is_watched)
 			continue;
-		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_watch(pm_qualified_name(source), trigger, truncate,
-														 rewrite->notes, pm_rewrite_key(rewrite)));
+		if (get_rel_name(source->oid) == NULL)
+			pm_rewrite_changed(rewrite, "a source is gone");
+		watch_source(rewrite, source->oid);
 		return;
 	}
 	pm_rewrite_set_phase(rewrite, PHASE_COPY);
@@ -294,7 +348,6 @@ begin_source(PmRewrite *rewrite, PmSource *source)
 	source->file = file_of(source->oid);
 	source->blocks = pm_size_blocks(source->oid);
 	source->next_block = 0;
-	source->shape = pm_rewrite_shape(rewrite, source->oid);
 	pm_rewrite_save_source(rewrite, source);
 }
 
@@ -346,6 +399,7 @@ copy_batch(PmRewriteRun *run, PmRewrite *rewrite, PmSource *source)
 	values[0] = first_of_block(source->next_block);
 	values[1] = first_of_block(end);
 	rows = write_as_owner(rewrite, copy_sql(rewrite, source), 2, types, values);
+	run->written = GetTopTransactionId();
 	pm_rewrite_note_rows(rewrite, rows, (end - source->next_block) * BLCKSZ);
 	source->next_block = end;
 	pm_rewrite_save_source(rewrite, source);
@@ -372,7 +426,27 @@ copy_all(PmRewrite *rewrite)
 }
 
 /*
- * pm_rewrite_copy copies one batch, or begins with a source; when there is none
+ * copy_step copies a batch of a source; true if that was its end.  That rows are
+ * noted was committed before, so beginning and copying can be one transaction.
+ */
+static bool
+copy_step(PmRewriteRun *run, PmRewrite *rewrite, PmSource *source)
+{
+	LockRelationOid(source->oid, AccessShareLock);
+	if (!pm_rewrite_verify(rewrite, source))
+	{
+		pm_rewrite_restart(rewrite);
+		return false;
+	}
+	if (source->file == 0)
+		begin_source(rewrite, source);
+	if (source->next_block < source->blocks)
+		copy_batch(run, rewrite, source);
+	return source->next_block >= source->blocks;
+}
+
+/*
+ * pm_rewrite_copy copies one batch, or several small sources; when there is none
  * left, it makes what targets are missing, and the next phase comes.
  *
  * Locks: ACCESS SHARE on the sources.
@@ -380,151 +454,23 @@ copy_all(PmRewrite *rewrite)
 void
 pm_rewrite_copy(PmRewriteRun *run, PmRewrite *rewrite)
 {
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BATCH_US / 1000);
 	ListCell   *lc;
 
 	if (run->in_one)
 		copy_all(rewrite);
 	else
-	{
-		foreach(lc, rewrite->sources)
-			LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessShareLock);
-		if (!pm_rewrite_verify(rewrite))
-		{
-			pm_rewrite_restart(rewrite);
-			return;
-		}
 		foreach(lc, rewrite->sources)
 		{
 			PmSource   *source = lfirst(lc);
 
-			if (source->file == 0)
-				begin_source(rewrite, source);
-			else if (source->next_block < source->blocks)
-				copy_batch(run, rewrite, source);
-			else
+			if (source->file != 0 && source->next_block >= source->blocks)
 				continue;
-			return;
+			if (!copy_step(run, rewrite, source) || run->pause_ms > 0 || GetCurrentTimestamp() >= end)
+				return;
 		}
-	}
 	pm_rewrite_fill(rewrite);
 	pm_rewrite_set_phase(rewrite, PHASE_BUILD);
-}
-
-
-/* ---------- rows without a target ---------- */
-
-static int
-by_lower(const ListCell *a, const ListCell *b)
-{
-	const Partition *x = lfirst(a);
-	const Partition *y = lfirst(b);
-
-	if (x->bound.lower_open != y->bound.lower_open)
-		return x->bound.lower_open ? -1 : 1;
-	return x->bound.lower < y->bound.lower ? -1 : x->bound.lower > y->bound.lower;
-}
-
-/* what is taken already: by a target, or by a partition of the set */
-static List *
-taken_ranges(const PmRewrite *rewrite, const PmLook *frame)
-{
-	List	   *result = list_copy(frame->partitions);
-
-	if (rewrite->kind == REWRITE_DRAIN)
-	{
-		result = list_concat(result, pm_catalog_look(pm_rewrite_set(rewrite))->partitions);
-		list_sort(result, by_lower);
-	}
-	return result;
-}
-
-/*
- * place makes a target for a key in the rest; false, and where to look on, if
- * there can be none.  An id so far away that maintenance would not believe it
- * stays in the default.
- */
-static bool
-place(PmRewrite *rewrite, const PmLook *frame, int64 raw, int64 *next, bool *more)
-{
-	const PartSet *set = frame->set;
-	PlanPoint	point = {.has_anchor = true, .max_far = pm_max_create};
-	PartBound	bound;
-	List	   *taken;
-	Oid			target;
-	int64		pos;
-
-	*more = pm_key_position(&set->key, raw, false, &pos);
-	if (!*more)
-		return false;
-	point.anchor = pos;
-	taken = taken_ranges(rewrite, frame);
-	if ((rewrite->kind == REWRITE_DRAIN && pm_plan_far_from(set, taken, &point)) ||
-		!pm_plan_cell(set, taken, pos, &bound))
-	{
-		*more = pm_key_next(&set->key, &set->grid, pos, &pos) &&
-			pm_key_raw_of(&set->key, pos, next) && *next > raw;
-		return false;
-	}
-	if (list_length(frame->partitions) >= pm_max_create)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the rows of table %s need more than %d partitions",
-						pm_qualified_name(rewrite->table), pm_max_create),
-				 errhint("Correct wrong rows, take a longer interval, or raise partmgr.max_create.")));
-	target = pm_rewrite_make_target(rewrite, frame, pm_rewrite_template(rewrite), &bound, 0);
-	if (rewrite->phase >= PHASE_APPLY)
-		pm_rewrite_build_target(rewrite, target);
-	return true;
-}
-
-/* Rows that nothing but a default can take need one. */
-static void
-check_rest(const PmRewrite *rewrite)
-{
-	const char *wants = pm_rewrite_option(rewrite, "default_table");
-
-	if (rewrite->kind == REWRITE_CONVERT && (wants == NULL || strcmp(wants, "true") != 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("table %s holds rows that no partition can take", pm_qualified_name(rewrite->table)),
-				 errdetail("Their key is infinite, or lies where the type of column \"%s\" ends.",
-						   pm_rewrite_option(rewrite, "control")),
-				 errhint("Correct such rows, or have a default partition made for them: p_default_table => true.")));
-}
-
-/*
- * pm_rewrite_expand makes targets for the rows that have come to the rest.  What
- * can have none stays there.
- */
-void
-pm_rewrite_expand(PmRewrite *rewrite)
-{
-	bool		more = true;
-	bool		has_from = false;
-	bool		moved = false;
-	int64		from = 0;
-	int64		raw;
-
-	if (!OidIsValid(rewrite->rest) || pm_size_blocks(rewrite->rest) == 0)
-		return;
-	while (more)
-	{
-		PmLook	   *frame = pm_rewrite_frame(rewrite);
-
-		if (frame->dflt == NULL)
-			changed(rewrite, "a table of ours is gone");
-		if (!pm_default_lowest_key(frame, has_from ? &from : NULL, &raw))
-			break;
-		CHECK_FOR_INTERRUPTS();
-		if (place(rewrite, frame, raw, &from, &more))
-			moved = true;
-		else
-			has_from = true;
-	}
-	if (count_as_owner(rewrite, psprintf("SELECT FROM ONLY %s LIMIT 1", pm_qualified_name(rewrite->rest))) > 0)
-		check_rest(rewrite);
-	else if (moved)
-		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_empty(pm_qualified_name(rewrite->rest))));
 }
 
 
@@ -534,14 +480,28 @@ pm_rewrite_expand(PmRewrite *rewrite)
 int64
 pm_rewrite_lag(const PmRewrite *rewrite)
 {
-	return count_as_owner(rewrite, psprintf("SELECT FROM ONLY %s LIMIT %d",
+	return pm_rewrite_count_rows(rewrite, psprintf("SELECT FROM ONLY %s LIMIT %d",
 											pm_qualified_name(rewrite->notes), APPLY_LIMIT));
+}
+
+/* by the index, key by key: a few notes must not have a whole source read */
+static void
+apply_notes(PmRewriteRun *run, const PmRewrite *rewrite)
+{
+	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin"};
+	int			nestlevel = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) write_as_owner(rewrite, apply_sql(rewrite, run->apply_all), 0, NULL, NULL);
+	run->written = GetTopTransactionId();
+	AtEOXact_GUC(false, nestlevel);
 }
 
 /*
  * pm_rewrite_apply applies notes, as many as one statement takes; true if there
  * were so few that the swap can be tried.  If a source was truncated, copying
- * begins anew.
+ * begins anew; one that has come meanwhile is copied first.
  *
  * Locks: ACCESS SHARE on the sources.
  */
@@ -553,15 +513,17 @@ pm_rewrite_apply(PmRewriteRun *run, PmRewrite *rewrite)
 
 	foreach(lc, rewrite->sources)
 		LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessShareLock);
-	if (!pm_rewrite_verify(rewrite))
+	if (!pm_rewrite_verify(rewrite, NULL))
 	{
 		pm_rewrite_restart(rewrite);
 		return false;
 	}
+	if (pm_rewrite_add_missing(rewrite))
+		return false;
 	lag = pm_rewrite_lag(rewrite);
 	if (lag == 0)
 		return true;
-	(void) write_as_owner(rewrite, apply_sql(rewrite), 0, NULL, NULL);
+	apply_notes(run, rewrite);
 	pm_rewrite_expand(rewrite);
 	return lag < FEW_NOTES;
 }

@@ -14,7 +14,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
@@ -22,6 +27,7 @@
 #include "internal.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/varlena.h"
@@ -53,8 +59,36 @@ find_column(Relation source, const char *quoted)
 }
 
 /*
+ * is_tied tells whether we have made this trigger for these notes.  Anybody can
+ * make one that names them, or restore one.
+ */
+static bool
+is_tied(Oid trigger, Oid notes)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(TriggerRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
+	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		result = form->refclassid == RelationRelationId && form->refobjid == notes;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return result;
+}
+
+/*
  * open_notes opens the notes for writing; false if they are gone, or are not
- * those of this table.
+ * those of this table.  Its owner may have changed since they were made; what is
+ * written then is noted all the same.
  */
 static bool
 open_notes(Note *note, const TriggerData *data)
@@ -70,9 +104,10 @@ open_notes(Note *note, const TriggerData *data)
 		return false;
 	note->n = trigger->tgnargs - 2;
 	if (strcmp(RelationGetRelationName(notes), trigger->tgargs[1]) != 0 ||
-		notes->rd_rel->relowner != source->rd_rel->relowner ||
 		notes->rd_rel->relkind != RELKIND_RELATION ||
-		RelationGetNumberOfAttributes(notes) != note->n + 1)
+		RelationGetNumberOfAttributes(notes) != note->n + 1 ||
+		(notes->rd_rel->relowner != source->rd_rel->relowner &&
+		 !is_tied(trigger->tgoid, RelationGetRelid(notes))))
 	{
 		table_close(notes, RowExclusiveLock);
 		return false;

@@ -153,7 +153,7 @@ read_sources(PmRewrite *rewrite, const PmExtension *ext, MemoryContext caller)
 {
 	Oid			types[] = {INT8OID};
 	Datum		values[] = {Int64GetDatum(rewrite->id)};
-	uint64		rows = pm_spi_select_kept(pm_config_sql(ext, "SELECT relation, file, blocks, next_block, shape FROM %p"
+	uint64		rows = pm_spi_select_kept(pm_config_sql(ext, "SELECT relation, file, blocks, next_block, shape ? 'a trigger of partmgr' FROM %p"
 														" WHERE rewrite = $1 ORDER BY place"),
 										  1, types, values, NULL);
 	MemoryContext old = MemoryContextSwitchTo(caller);
@@ -161,12 +161,13 @@ read_sources(PmRewrite *rewrite, const PmExtension *ext, MemoryContext caller)
 	for (uint64 i = 0; i < rows; i++)
 	{
 		PmSource   *source = palloc0(sizeof(PmSource));
+		bool		isnull;
 
 		source->oid = pm_spi_oid(i, 1);
 		source->file = pm_spi_oid(i, 2);
 		source->blocks = int64_at(i, 3);
 		source->next_block = int64_at(i, 4);
-		source->shape = pm_spi_string(i, 5);
+		source->is_watched = DatumGetBool(pm_spi_value(i, 5, &isnull)) && !isnull;
 		rewrite->sources = lappend(rewrite->sources, source);
 	}
 	MemoryContextSwitchTo(old);
@@ -377,21 +378,20 @@ pm_rewrite_set_phase(PmRewrite *rewrite, PmPhase phase)
 void
 pm_rewrite_save_source(const PmRewrite *rewrite, const PmSource *source)
 {
-	Oid			types[] = {INT8OID, OIDOID, OIDOID, INT8OID, INT8OID, TEXTOID};
+	Oid			types[] = {INT8OID, OIDOID, OIDOID, INT8OID, INT8OID};
 	Datum		values[] = {
 		Int64GetDatum(rewrite->id),
 		ObjectIdGetDatum(source->oid),
 		ObjectIdGetDatum(source->file),
 		Int64GetDatum(source->blocks),
-		Int64GetDatum(source->next_block),
-		source->shape ? CStringGetTextDatum(source->shape) : (Datum) 0
+		Int64GetDatum(source->next_block)
 	};
 
-	(void) pm_config_write("INSERT INTO %p (rewrite, relation, place, file, blocks, next_block, shape)"
-						   " VALUES ($1, $2, (SELECT count(*) FROM %p WHERE rewrite = $1), $3, $4, $5, $6)"
+	(void) pm_config_write("INSERT INTO %p (rewrite, relation, place, file, blocks, next_block)"
+						   " VALUES ($1, $2, (SELECT count(*) FROM %p WHERE rewrite = $1), $3, $4, $5)"
 						   " ON CONFLICT (rewrite, relation) DO UPDATE SET file = excluded.file, blocks = excluded.blocks,"
-						   "  next_block = excluded.next_block, shape = excluded.shape",
-						   lengthof(types), types, values, source->shape ? NULL : "     n");
+						   "  next_block = excluded.next_block",
+						   lengthof(types), types, values, NULL);
 }
 
 /* pm_rewrite_note_restart takes back what was done, for it is done again. */
@@ -413,12 +413,19 @@ pm_rewrite_note_table(PmRewrite *rewrite, Oid table)
 	rewrite->table = table;
 }
 
+/* pm_rewrite_forget_sources forgets what has been rewritten, or will not be. */
+void
+pm_rewrite_forget_sources(const PmRewrite *rewrite)
+{
+	(void) pm_config_write("DELETE FROM %p WHERE rewrite = $1", 1, (Oid[]) {INT8OID},
+						   (Datum[]) {Int64GetDatum(rewrite->id)}, NULL);
+}
+
 /* pm_rewrite_forget_unit begins anew with what is left to be rewritten. */
 void
 pm_rewrite_forget_unit(PmRewrite *rewrite)
 {
-	(void) pm_config_write("DELETE FROM %p WHERE rewrite = $1", 1, (Oid[]) {INT8OID},
-						   (Datum[]) {Int64GetDatum(rewrite->id)}, NULL);
+	pm_rewrite_forget_sources(rewrite);
 	rewrite->frame = rewrite->notes = rewrite->rest = InvalidOid;
 	rewrite->sources = NIL;
 	pm_rewrite_set_phase(rewrite, PHASE_PREPARE);

@@ -7,8 +7,8 @@
  * who has one would see the targets empty.  So before writers are kept out it is
  * waited for all that are older than the copy, and, once writers are kept out
  * and the last notes applied, for all that are left, for a moment only.  Those
- * who wait for our lock hold a snapshot, too, but have not read anything with
- * it: to wait for them would be to wait for ever.
+ * who wait for our lock hold a snapshot, too: to wait for them would be to wait
+ * for ever, and in READ COMMITTED they will not read anything with it.
  *
  * The lock that keeps readers out is asked for last, with a short timeout: who
  * reads the table now and wants to write to it would wait for us as we for him.
@@ -46,8 +46,8 @@
 /* ---------- snapshots ---------- */
 
 /*
- * pm_rewrite_list_readers remembers all who hold a snapshot now, in the run's
- * context.
+ * pm_rewrite_list_readers remembers all who hold a snapshot that may be older than
+ * what was written to the targets, in the run's context.
  */
 void
 pm_rewrite_list_readers(PmRewriteRun *run)
@@ -55,7 +55,7 @@ pm_rewrite_list_readers(PmRewriteRun *run)
 	VirtualTransactionId *found;
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
-	found = GetCurrentVirtualXIDs(InvalidTransactionId, true, false,
+	found = GetCurrentVirtualXIDs(run->written, true, false,
 								  PROC_IS_AUTOVACUUM | PROC_IN_VACUUM, &run->nreaders);
 	run->readers = found;
 	MemoryContextSwitchTo(old);
@@ -80,7 +80,7 @@ waits_for_us(const PmRewriteRun *run, const LockData *locks, int pid)
 
 /*
  * pm_rewrite_readers_gone forgets those of them who are gone, and of the others
- * who wait for us; true if none is left.
+ * who wait for us and will take a new snapshot then; true if none is left.
  */
 bool
 pm_rewrite_readers_gone(PmRewriteRun *run)
@@ -95,7 +95,7 @@ pm_rewrite_readers_gone(PmRewriteRun *run)
 
 		if (VirtualXactLock(run->readers[i], !wait))
 			continue;
-		if (locks && proc && waits_for_us(run, locks, proc->pid))
+		if (locks && proc && pm_isolation_renews(proc) && waits_for_us(run, locks, proc->pid))
 			continue;
 		run->readers[n++] = run->readers[i];
 	}
@@ -281,9 +281,9 @@ pm_rewrite_swap(PmRewriteRun *run, bool strict)
 
 /* ---------- names ---------- */
 
-/* rename gives a table another name, and those of its indexes that are named after it */
-static void
-rename_table(const PmRewrite *rewrite, Oid table, const char *name)
+/* pm_rewrite_rename gives a table another name, and those of its indexes that are named after it. */
+void
+pm_rewrite_rename(const PmRewrite *rewrite, Oid table, const char *name)
 {
 	char	   *old = get_rel_name(table);
 	Oid			namespace = get_rel_namespace(table);
@@ -317,8 +317,8 @@ give_name(const PmRewrite *rewrite, Oid target, const char *name)
 	if (taken == target)
 		return;
 	if (OidIsValid(taken))
-		rename_table(rewrite, taken, pm_rewrite_scratch(rewrite, psprintf("_o%u", taken)));
-	rename_table(rewrite, target, name);
+		pm_rewrite_rename(rewrite, taken, pm_rewrite_scratch(rewrite, psprintf("_o%u", taken)));
+	pm_rewrite_rename(rewrite, target, name);
 }
 
 
@@ -431,6 +431,8 @@ static void
 attach_rest(const PmRewrite *rewrite, const PartSet *set, const char *frame, const char *name)
 {
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_detach(frame, pm_qualified_name(rewrite->rest))));
+	pm_rewrite_run_sql(rewrite, pm_catalog_grants(((PmSource *) linitial(rewrite->sources))->oid,
+												   pm_qualified_name(rewrite->rest)));
 	give_name(rewrite, rewrite->rest, name);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_attach(pm_full_name(set), pm_qualified_name(rewrite->rest),
 																 "DEFAULT")));
@@ -525,10 +527,14 @@ pm_rewrite_swap_now(PmRewrite *rewrite)
 {
 	lock_all(rewrite);
 	if (OidIsValid(rewrite->notes) &&
-		(!pm_rewrite_verify(rewrite) || pm_rewrite_lag(rewrite) > 0))
+		(!pm_rewrite_verify(rewrite, NULL) || pm_rewrite_lag(rewrite) > 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("rows were written while the lock was waited for")));
+	if (pm_rewrite_missing(rewrite) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("a partition was made while the lock was waited for")));
 	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_UNDO)
 		pm_rewrite_swap_tables(rewrite);
 	else

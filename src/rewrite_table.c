@@ -23,6 +23,7 @@
 #include "ddl_rewrite.h"
 #include "rewrite.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -129,6 +130,9 @@ run_carried(List *carried)
 		PmSpi		spi;
 
 		pm_spi_begin(&spi, one->owner);
+		/* names in a body are its own search_path's, not ours; it was good before */
+		(void) set_config_option("check_function_bodies", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 		pm_spi_utility(one->sql);
 		pm_spi_end(&spi);
 	}
@@ -138,40 +142,55 @@ run_carried(List *carried)
 
 /* ---------- names ---------- */
 
-/* one kind of thing that belongs to a table and has a name in its schema */
-typedef struct NamedThings
-{
-	const char *kind;			/* as in ALTER ... RENAME TO */
-	const char *query;			/* their names, in the order in which both tables have them */
-} NamedThings;
-
-static const NamedThings named_things[] = {
-	{"INDEX", "SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid WHERE x.indrelid = $1 ORDER BY x.indexrelid"},
-	{"STATISTICS", "SELECT stxname FROM pg_statistic_ext WHERE stxrelid = $1 ORDER BY oid"},
-	/* 18 numbers the columns of a new table anew */
-	{"SEQUENCE", "SELECT s.relname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid JOIN pg_attribute a"
-		" ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid WHERE d.classid = 'pg_class'::regclass"
-		" AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'i' AND s.relkind = 'S' ORDER BY a.attname"}
-};
+/* names of things that a table has, in the order in which both tables have them */
+#define STATISTICS "SELECT stxname FROM pg_statistic_ext WHERE stxrelid = $1 ORDER BY oid"
+/* 18 numbers the columns of a new table anew */
+#define SEQUENCES \
+	"SELECT s.relname FROM pg_depend d JOIN pg_class s ON s.oid = d.objid JOIN pg_attribute a" \
+	" ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid WHERE d.classid = 'pg_class'::regclass" \
+	" AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'i' AND s.relkind = 'S' ORDER BY a.attname"
 
 /* the new things get the names of the old ones, which get names of ours */
 static void
-swap_names(const PmRewrite *rewrite, Oid from, Oid to, const NamedThings *things)
+swap_names(const PmRewrite *rewrite, const char *kind, List *old, List *new)
 {
 	List	   *statements = NIL;
 	int			n = 0;
 	ListCell   *lc;
 	ListCell   *lc2;
 
-	forboth(lc, pm_catalog_strings(things->query, from), lc2, pm_catalog_strings(things->query, to))
+	forboth(lc, old, lc2, new)
 	{
 		const char *name = lfirst(lc);
-		char	   *away = pm_rewrite_scratch(rewrite, psprintf("_%c%d", pg_tolower(things->kind[0]), ++n));
+		char	   *away = pm_rewrite_scratch(rewrite, psprintf("_%c%d", pg_tolower(kind[0]), ++n));
 
-		statements = lappend(statements, pm_ddl_rewrite_rename(things->kind, quote_qualified_identifier(rewrite->schema, name), away));
-		statements = lappend(statements, pm_ddl_rewrite_rename(things->kind, quote_qualified_identifier(rewrite->schema, lfirst(lc2)), name));
+		statements = lappend(statements, pm_ddl_rewrite_rename(kind, quote_qualified_identifier(rewrite->schema, name), away));
+		statements = lappend(statements, pm_ddl_rewrite_rename(kind, quote_qualified_identifier(rewrite->schema, lfirst(lc2)), name));
 	}
 	pm_rewrite_run_sql(rewrite, statements);
+}
+
+static List *
+names_of(List *relations)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, relations)
+		names = lappend(names, get_rel_name(lfirst_oid(lc)));
+	return names;
+}
+
+static void
+swap_all_names(const PmRewrite *rewrite, Oid from, Oid to)
+{
+	List	   *old;
+	List	   *new;
+
+	pm_rewrite_pair_indexes(rewrite, from, to, &old, &new);
+	swap_names(rewrite, "INDEX", names_of(old), names_of(new));
+	swap_names(rewrite, "STATISTICS", pm_catalog_strings(STATISTICS, from), pm_catalog_strings(STATISTICS, to));
+	swap_names(rewrite, "SEQUENCE", pm_catalog_strings(SEQUENCES, from), pm_catalog_strings(SEQUENCES, to));
 }
 
 static List *
@@ -189,12 +208,11 @@ index_comments(Oid from)
 static void
 carry_positions(const PmRewrite *rewrite, Oid from, Oid to)
 {
-	const char *query = named_things[2].query;
 	ListCell   *lc;
 	ListCell   *lc2;
 	PmSpi		spi;
 
-	forboth(lc, pm_catalog_strings(query, from), lc2, pm_catalog_strings(query, to))
+	forboth(lc, pm_catalog_strings(SEQUENCES, from), lc2, pm_catalog_strings(SEQUENCES, to))
 	{
 		char	   *old = quote_qualified_identifier(rewrite->schema, lfirst(lc));
 		char	   *new = quote_qualified_identifier(rewrite->schema, lfirst(lc2));
@@ -272,7 +290,7 @@ settle_rest(const PmRewrite *rewrite)
 	if (!OidIsValid(rewrite->rest))
 		return;
 	if (list_member_oid(pm_rewrite_targets(rewrite), rewrite->rest))
-		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(rewrite->rest), name)));
+		pm_rewrite_rename(rewrite, rewrite->rest, name);
 	else
 		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_detach(pm_qualified_name(rewrite->frame),
 																	 pm_qualified_name(rewrite->rest))));
@@ -298,6 +316,7 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	ListCell   *lc;
 
 	unwatch_sources(rewrite);
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_privileges(pm_qualified_name(to), from));
 	foreach(lc, pm_rewrite_targets(rewrite))
 		if (lfirst_oid(lc) != rewrite->rest)
 			pm_rewrite_settle_target(rewrite, lfirst_oid(lc));
@@ -314,8 +333,7 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 
 	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(from), old_name),
 										   pm_ddl_rewrite_rename("TABLE", pm_qualified_name(to), rewrite->name)));
-	for (int i = 0; i < lengthof(named_things); i++)
-		swap_names(rewrite, from, to, &named_things[i]);
+	swap_all_names(rewrite, from, to);
 	pm_rewrite_run_sql(rewrite, sequences);
 	pm_rewrite_run_sql(rewrite, comments);
 	run_carried(on);

@@ -234,14 +234,20 @@ pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl
 	const char *compression = pm_rewrite_option(rewrite, "compression");
 	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
 	char	   *target;
+	Oid			oid;
 	List	   *statements = NIL;
 
 	step.name = name_for_now(rewrite, set, bound, n);
 	step.move_rows = frame->dflt ? 1 : 0;
 	pm_ddl_apply(frame, tmpl, &step, rewrite->now);
 	target = quote_qualified_identifier(rewrite->schema, step.name);
+	oid = get_relname_relid(step.name, get_namespace_oid(rewrite->schema, false));
+	if (rewrite->kind == REWRITE_CONVERT)
+		statements = pm_ddl_rewrite_strip(oid);
 	if (rewrite->kind != REWRITE_DRAIN)
-		statements = pm_ddl_rewrite_storage(target, source);
+		statements = list_concat(statements, pm_ddl_rewrite_storage(target, source));
+	if (rewrite->kind != REWRITE_CONVERT && rewrite->kind != REWRITE_DRAIN)
+		statements = list_concat(statements, pm_catalog_grants(source, target));
 	/* a vacuum would be in the way of the swap, for as long as it takes */
 	statements = lappend(statements, pm_ddl_rewrite_autovacuum(target, false));
 	if (compression)
@@ -249,7 +255,7 @@ pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl
 	if (rewrite->kind != REWRITE_CONVERT)
 		statements = lappend(statements, pm_ddl_rewrite_bound(target, &set->key, bound));
 	pm_rewrite_run_sql(rewrite, statements);
-	return get_relname_relid(step.name, get_namespace_oid(rewrite->schema, false));
+	return oid;
 }
 
 
@@ -263,6 +269,7 @@ make_notes(PmRewrite *rewrite)
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_notes(scratch_table(rewrite, "_notes"),
 													 ((PmSource *) linitial(rewrite->sources))->oid, key));
 	rewrite->notes = scratch_oid(rewrite, "_notes");
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(rewrite->notes));
 }
 
 static void
@@ -290,6 +297,7 @@ make_frame(PmRewrite *rewrite, List *windows)
 		by = psprintf("%s (%s)", is_list ? "LIST" : "RANGE", quote_identifier(control));
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_frame(name, rewrite->table, is_whole, by)));
 	rewrite->frame = scratch_oid(rewrite, "");
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(rewrite->frame));
 	if (rewrite->kind == REWRITE_UNDO)
 		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_autovacuum(name, false)));
 	if (is_whole)
@@ -322,6 +330,7 @@ make_rest(PmRewrite *rewrite)
 		statements = lappend(statements, ((PmStatement *) lfirst(lc))->sql);
 	pm_rewrite_run_sql(rewrite, statements);
 	rewrite->rest = scratch_oid(rewrite, "_rest");
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(rewrite->rest));
 }
 
 static void
@@ -342,11 +351,58 @@ note_total(PmRewrite *rewrite)
 	pm_rewrite_note_total(rewrite, (int64) rows, bytes);
 }
 
+/* pm_rewrite_add_source notes a source, and what it is. */
+void
+pm_rewrite_add_source(PmRewrite *rewrite, const PmSource *source)
+{
+	pm_rewrite_save_source(rewrite, source);
+	pm_rewrite_note_shape(rewrite, source->oid);
+}
+
+/*
+ * pm_rewrite_missing returns partitions, as sources, that have come since it was
+ * decided to make a plain table of their set.
+ */
+List *
+pm_rewrite_missing(const PmRewrite *rewrite)
+{
+	PmRewrite	now = *rewrite;
+	List	   *windows;
+	List	   *missing = NIL;
+	ListCell   *lc;
+
+	if (rewrite->kind != REWRITE_UNDO)
+		return NIL;
+	(void) pm_rewrite_choose(&now, &windows);
+	foreach(lc, now.sources)
+		if (!is_source(rewrite, ((PmSource *) lfirst(lc))->oid))
+			missing = lappend(missing, lfirst(lc));
+	return missing;
+}
+
+/* pm_rewrite_add_missing makes sources of them; false if there are none. */
+bool
+pm_rewrite_add_missing(PmRewrite *rewrite)
+{
+	PmRewrite	others = *rewrite;
+	ListCell   *lc;
+
+	others.sources = pm_rewrite_missing(rewrite);
+	if (others.sources == NIL)
+		return false;
+	pm_rewrite_check(&others, OidIsValid(rewrite->notes));
+	foreach(lc, others.sources)
+		pm_rewrite_add_source(rewrite, lfirst(lc));
+	pm_rewrite_set_phase(rewrite, PHASE_WATCH);
+	return true;
+}
+
 /*
  * pm_rewrite_prepare chooses the sources of the next swap and makes the tables
  * for it; if nothing is left, the rewrite is over.
  *
- * Locks: none but those of looking; what is made is not seen by anybody yet.
+ * Locks: ACCESS SHARE on the sources, to the end of the transaction; what is made is
+ * not seen by anybody yet.
  */
 void
 pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite)
@@ -360,15 +416,21 @@ pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite)
 		run->is_over = true;
 		return;
 	}
+	LockRelationOid(rewrite->table, AccessShareLock);
+	foreach(lc, rewrite->sources)
+		LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessShareLock);
 	pm_rewrite_check(rewrite, !run->in_one);
 	make_frame(rewrite, windows);
 	make_targets(rewrite, windows);
 	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_DRAIN)
+	{
+		pm_rewrite_survey(rewrite);
 		make_rest(rewrite);
+	}
 	if (!run->in_one)
 		make_notes(rewrite);
 	foreach(lc, rewrite->sources)
-		pm_rewrite_save_source(rewrite, lfirst(lc));
+		pm_rewrite_add_source(rewrite, lfirst(lc));
 	note_total(rewrite);
 	pm_rewrite_set_phase(rewrite, PHASE_WATCH);
 }
@@ -431,8 +493,9 @@ pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite)
 	drop_scratch(rewrite, rewrite->frame, "");
 	drop_scratch(rewrite, rewrite->rest, "_rest");
 	drop_scratch(rewrite, rewrite->notes, "_notes");
-	(void) pm_rewrite_set_state(rewrite->id, "{cancelling}",
-								rewrite->sqlstate ? "failed" : "cancelled", 0, NULL);
+	pm_rewrite_forget_sources(rewrite);
+	(void) pm_rewrite_set_state(rewrite->id, "{cancelling}", rewrite->sqlstate ? "failed" :
+								pm_rewrite_is_swapped(rewrite) ? "done" : "cancelled", 0, NULL);
 	if (rewrite->sqlstate && rewrite->name != NULL)
 		pm_rewrite_log(rewrite, NULL, -1, -1, "failed");
 	run->is_over = true;
@@ -488,7 +551,8 @@ validate_references(const PmRewrite *rewrite)
 
 /*
  * pm_rewrite_clean drops one of the tables that were rewritten, in a transaction
- * of its own, or the last ones of ours; then it is the next one's turn.
+ * of its own, or the last ones of ours, or checks a foreign key of others; then it
+ * is the next one's turn.
  *
  * Locks: ACCESS EXCLUSIVE on what is dropped, then on the tables that it
  * references.
@@ -498,8 +562,6 @@ pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite)
 {
 	ListCell   *lc;
 
-	if (validate_references(rewrite))
-		return;
 	foreach(lc, rewrite->sources)
 	{
 		PmSource   *source = lfirst(lc);
@@ -509,8 +571,15 @@ pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite)
 		drop_source(rewrite, source);
 		return;
 	}
-	drop_scratch(rewrite, rewrite->frame, "");
-	drop_scratch(rewrite, rewrite->rest, "_rest");
-	drop_scratch(rewrite, rewrite->notes, "_notes");
-	pm_rewrite_forget_unit(rewrite);
+	if (is_ours(rewrite, rewrite->frame, "") || is_ours(rewrite, rewrite->rest, "_rest") ||
+		is_ours(rewrite, rewrite->notes, "_notes"))
+	{
+		drop_scratch(rewrite, rewrite->frame, "");
+		drop_scratch(rewrite, rewrite->rest, "_rest");
+		drop_scratch(rewrite, rewrite->notes, "_notes");
+		return;
+	}
+	/* last: what does not hold is for the user to mend */
+	if (!validate_references(rewrite))
+		pm_rewrite_forget_unit(rewrite);
 }

@@ -53,6 +53,7 @@ request_memory(void)
 	if (previous_shmem_request_hook)
 		previous_shmem_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(PmShared)));
+	RequestAddinShmemSpace(MAXALIGN(pm_isolation_size()));
 	RequestNamedLWLockTranche("partmgr", 1);
 }
 
@@ -72,6 +73,7 @@ attach_memory(void)
 		ConditionVariableInit(&pm_slots->ended);
 	}
 	pm_slots_lock = &GetNamedLWLockTranche("partmgr")[0].lock;
+	pm_isolation_attach();
 	LWLockRelease(AddinShmemInitLock);
 }
 

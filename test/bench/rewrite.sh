@@ -220,6 +220,7 @@ rewrite_partman()
 		ALTER TABLE t_default ADD PRIMARY KEY (id, at);
 		CREATE TABLE t (id bigint NOT NULL, at timestamptz NOT NULL, n int, t text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 		CREATE INDEX ON t (n); ALTER TABLE t ATTACH PARTITION t_default DEFAULT;
+		CALL hand.make_partitions('like', 't', current_date, '1 day', 1);
 		INSERT INTO partman.part_config (parent_table, control, partition_type, partition_interval, datetime_string)
 			VALUES ('public.t', 'at', 'native', '1 day', 'YYYY_MM_DD')" && sql m 'VACUUM ANALYZE t' || { failed=1; return; }
 	sample "drain, $million million" pg_partman m "SELECT partman.partition_data_time('public.t', p_batch_count := $rewrite_days + 1, p_analyze := false);"

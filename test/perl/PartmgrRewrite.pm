@@ -14,17 +14,21 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run;
 use Partmgr;
+use PartmgrCrash;
 use PartmgrWorker;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(make_table make_ranges stop_at progress wait_state is_done is_failed
-  leftovers is_clean copy_of is_same start_query fail_at no_fail_points);
+  leftovers is_clean copy_of is_same start_query wait_ended killed_at
+  start_fire end_fire);
 
 my $between = 'rewrite-between-steps';
 
-# a plain table with rows of five days, which are spread over many blocks
+# a plain table with rows of five partitions, a key 'at' that is a number (no test
+# depends on the date), and a primary key without it
 sub make_table
 {
 	my ($node, $rows, $columns) = @_;
@@ -35,35 +39,40 @@ sub make_table
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS ev, model;
 SET ROLE app;
-CREATE TABLE ev (id bigint PRIMARY KEY, at timestamptz NOT NULL, n int, t text $columns);
+CREATE TABLE ev (id bigint PRIMARY KEY, at int NOT NULL, n int, t text $columns);
 CREATE INDEX ev_n ON ev (n);
-INSERT INTO ev SELECT g, '2026-01-01'::timestamptz + g % 5 * interval '1 day', g, repeat('x', 20) FROM generate_series(1, $rows) g;
+INSERT INTO ev SELECT g, g % 50, g, repeat('x', 20) FROM generate_series(1, $rows) g;
 SQL
 	return;
 }
 
-# a set of partitions of a day; rows of five days are in its default, or in
-# partitions, or in one large one
+# a set with an interval of 10; rows of five intervals are in its default, in
+# partitions, or in a single one of 50
 sub make_ranges
 {
 	my ($node, $where, $rows) = @_;
 
 	$rows //= 1000;
-	my $more = $where eq 'default' ? ''
-	  : $where eq 'days' ? join('', map { "CREATE TABLE ev_p2026010$_ PARTITION OF ev FOR VALUES FROM ('2026-01-0$_') TO ('2026-01-0" . ($_ + 1) . "');" } (1 .. 5))
-	  : q{CREATE TABLE ev_p20260101 PARTITION OF ev FOR VALUES FROM ('2026-01-01') TO ('2026-01-06');};
+	my %ranges = (default => '', many => join('', map { partition($_, $_ + 10) } (0, 10, 20, 30, 40)), one => partition(0, 50));
 	$node->safe_psql('postgres', <<"SQL");
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS ev, model;
 SET ROLE app;
-CREATE TABLE ev (id bigint, at timestamptz NOT NULL, n int, t text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+CREATE TABLE ev (id bigint, at int NOT NULL, n int, t text, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 CREATE INDEX ev_n ON ev (n);
-CREATE TABLE ev_p20270101 PARTITION OF ev FOR VALUES FROM ('2027-01-01') TO ('2027-02-01');
-$more
-SELECT create_parent('ev', 'at', '1 day', p_premake => 1, p_automatic_maintenance => 'off');
-INSERT INTO ev SELECT g, '2026-01-01'::timestamptz + g % 5 * interval '1 day', g, repeat('x', 20) FROM generate_series(1, $rows) g;
+CREATE TABLE ev_p100 PARTITION OF ev FOR VALUES FROM (100) TO (110);
+$ranges{$where}
+SELECT create_parent('ev', 'at', '10', p_premake => 1, p_automatic_maintenance => 'off');
+INSERT INTO ev SELECT g, g % 50, g, repeat('x', 20) FROM generate_series(1, $rows) g;
 SQL
 	return;
+}
+
+sub partition
+{
+	my ($from, $to) = @_;
+
+	return "CREATE TABLE ev_p$from PARTITION OF ev FOR VALUES FROM ($from) TO ($to);\n";
 }
 
 # the rows as they are, to be compared with
@@ -99,7 +108,7 @@ sub wait_state
 
 	ok( $node->poll_query_until('postgres',
 			"SELECT $condition FROM (SELECT * FROM rewrite_progress ORDER BY id DESC LIMIT 1) x"), $what)
-	  or diag(progress($node, 'x')) ;
+	  or diag(progress($node, 'x'));
 	return;
 }
 
@@ -110,9 +119,10 @@ sub leftovers
 
 	return $node->safe_psql('postgres', q{
 		SELECT string_agg(what, ' ' ORDER BY what) FROM (
-			SELECT relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite\_%'
+			SELECT relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite\_%' AND relkind IN ('r', 'p', 'S')
+			UNION ALL SELECT relname FROM pg_class WHERE relname ~ '^ev_(p[0-9]|default)' AND relkind = 'r' AND NOT relispartition
 			UNION ALL SELECT tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite\_%'
-			UNION ALL SELECT conname FROM pg_constraint WHERE conname LIKE 'partmgr%'
+			UNION ALL SELECT conname FROM pg_constraint WHERE conname LIKE 'partmgr%' AND contype = 'c'
 			UNION ALL SELECT mode FROM pg_locks WHERE relation = 'ev'::regclass AND mode = 'ExclusiveLock'
 		) x});
 }
@@ -249,31 +259,95 @@ sub go
 }
 
 
-# ---------- fail points ----------
+# ---------- crashes ----------
 
-sub set_fail_points
+# has a process wait at a fail point, and kills it with -9; the server restarts
+sub killed_at
 {
-	my ($node, $value) = @_;
+	my ($node, $place, $begin) = @_;
+	my $gate = close_gate($node, 'postgres', $place);
+	my $position = log_position($node);
+	my $pid;
 
-	$node->safe_psql('postgres', "ALTER SYSTEM SET partmgr.failpoints = '$value'; SELECT pg_reload_conf()");
-	$node->poll_query_until('postgres', "LOAD 'partmgr'; SELECT current_setting('partmgr.failpoints') = '$value'")
-	  or die "partmgr.failpoints does not become $value";
+	$begin->();
+	poll_until(sub { ($pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 1886219629 AND NOT granted})) ne '' })
+	  or die "nobody comes to $place";
+	kill 'KILL', $pid;
+	restart_after($node, $position);
+	forget_session($gate);
 	return;
 }
 
-sub fail_at
-{
-	my ($node, $place, $how) = @_;
 
-	set_fail_points($node, "$place=$how");
-	return;
+# ---------- writers and readers ----------
+
+# Writers do the same to ev and to model, and readers compare both in one snapshot;
+# the sessions go on until end_fire.
+sub start_fire
+{
+	my ($node, $seconds) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my %files = (
+		write => 'SELECT act();',
+		read => 'SELECT compare();',
+		repeat => "BEGIN ISOLATION LEVEL REPEATABLE READ;\nSELECT 1;\nSELECT pg_sleep(random() * 0.2);\nSELECT compare();\nCOMMIT;");
+	my @runs;
+
+	copy_of($node);
+	$node->safe_psql('postgres', <<'SQL');
+CREATE INDEX ON model (id);
+CREATE SEQUENCE IF NOT EXISTS act_ids START 1000000;
+CREATE OR REPLACE FUNCTION compare() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	a text; b text;
+BEGIN
+	SELECT (SELECT concat(count(*), ' ', sum(id), ' ', sum(n)) FROM ev), (SELECT concat(count(*), ' ', sum(id), ' ', sum(n)) FROM model) INTO a, b;
+	IF a <> b THEN RAISE 'differ: % %', a, b; END IF;
+END $$;
+CREATE OR REPLACE FUNCTION act() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+	k int := random() * 13; i bigint := 1 + random() * 20000; j bigint; w int := random() * 49;
+BEGIN
+	-- one writer per row at a time
+	PERFORM pg_advisory_xact_lock(i);
+	CASE
+	WHEN k < 4 THEN UPDATE ev SET n = n + 1 WHERE id = i; UPDATE model SET n = n + 1 WHERE id = i;
+	WHEN k < 6 THEN UPDATE ev SET at = w WHERE id = i; UPDATE model SET at = w WHERE id = i;
+	WHEN k < 8 THEN j := nextval('act_ids'); INSERT INTO ev VALUES (j, w, 1, 'new'); INSERT INTO model VALUES (j, w, 1, 'new');
+	WHEN k < 9 THEN DELETE FROM ev WHERE id = i; DELETE FROM model WHERE id = i;
+	WHEN k < 10 THEN j := nextval('act_ids'); UPDATE ev SET id = j WHERE id = i; UPDATE model SET id = j WHERE id = i;
+	WHEN k < 11 THEN UPDATE ev SET t = 'late' WHERE id = i; PERFORM pg_sleep(random() * 0.05); UPDATE model SET t = 'late' WHERE id = i;
+	WHEN k < 12 THEN BEGIN DELETE FROM ev WHERE id = i; RAISE division_by_zero; EXCEPTION WHEN division_by_zero THEN NULL; END;
+	ELSE DELETE FROM ev WHERE id = i; DELETE FROM model WHERE id = i; INSERT INTO ev VALUES (i, w, 2, 'again'); INSERT INTO model VALUES (i, w, 2, 'again');
+	END CASE;
+END $$;
+SQL
+	foreach my $name (sort keys %files)
+	{
+		my $out = '';
+
+		append_to_file("$dir/$name.sql", "$files{$name}\n");
+		push @runs, { name => $name, out => \$out };
+		$runs[-1]{run} = IPC::Run::start(
+			[ 'pgbench', '-n', '-c', $name eq 'write' ? 3 : 1, '-T', $seconds, '-f', "$dir/$name.sql", '-h', $node->host, '-p', $node->port, 'postgres' ],
+			'>', \$out, '2>&1');
+	}
+	return \@runs;
 }
 
-sub no_fail_points
+# waits for them; what they have met: '' or errors
+sub end_fire
 {
-	my ($node) = @_;
+	my ($runs, $what) = @_;
 
-	set_fail_points($node, '');
+	foreach my $run (@$runs)
+	{
+		$run->{run}->finish;
+		my @errors = grep { /ERROR|abort/ && !/already moved|could not serialize/ } split /^/, ${ $run->{out} };
+
+		is(join('', @errors), '', "$what: no $run->{name} has met an error");
+		like(${ $run->{out} }, qr/number of transactions actually processed: [1-9]/, "$what: each $run->{name} was at work");
+	}
 	return;
 }
 

@@ -1,0 +1,445 @@
+-- Rows of a set go to other partitions: the default is drained, partitions are
+-- split, merged, compressed, and a set becomes a plain table.  What a worker does
+-- is tested in test/t.
+
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS partmgr;
+CREATE EXTENSION partmgr;
+CREATE SCHEMA rewrite_test;
+SET search_path = rewrite_test, public;
+SET timezone = 'UTC';
+SET DateStyle = 'ISO, MDY';
+
+-- partitions, and how many rows are in them
+CREATE FUNCTION parts(parent regclass) RETURNS TABLE (partition_name regclass, range text, keys bigint) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR partition_name, range IN SELECT p.partition_name, p.range FROM list_partitions(parent) p LOOP
+		EXECUTE format('SELECT count(*) FROM %s', partition_name) INTO keys;
+		RETURN NEXT;
+	END LOOP;
+END $$;
+-- rows, and their sum
+CREATE FUNCTION rows(t regclass) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	result text;
+BEGIN
+	EXECUTE format('SELECT count(*) || '' '' || md5(string_agg(x::text, '','' ORDER BY x::text COLLATE "C")) FROM %s x', t) INTO result;
+	RETURN result;
+END $$;
+-- is all that was to be kept what it was?
+CREATE TABLE kept (t text PRIMARY KEY, rows text);
+CREATE FUNCTION keep(t text) RETURNS void LANGUAGE sql AS $$ INSERT INTO kept VALUES (t, rows(t::regclass)) ON CONFLICT ON CONSTRAINT kept_pkey DO UPDATE SET rows = EXCLUDED.rows $$;
+CREATE FUNCTION is_kept(t text) RETURNS boolean LANGUAGE sql AS $$ SELECT k.rows = rows(k.t::regclass) FROM kept k WHERE k.t = is_kept.t $$;
+-- names of a partition's indexes and constraints
+CREATE FUNCTION named(t regclass) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(what, ', ' ORDER BY what COLLATE "C") FROM (SELECT indexrelid::regclass::text || CASE WHEN indisreplident THEN ' (identity)' ELSE '' END FROM pg_index WHERE indrelid = t
+		UNION SELECT conname FROM pg_constraint WHERE conrelid = t AND contype NOT IN ('n')) x(what) $$;
+-- what is left of a rewrite: nothing
+CREATE VIEW remains AS
+	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%' AND relname NOT LIKE '%\_rest\_%'
+	UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite%'
+	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND conname NOT LIKE '%\_rest\_%' AND contype <> 'n'
+	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%' AND stxname NOT LIKE '%\_rest\_%';
+
+--
+-- the default is drained
+--
+
+CREATE TABLE ev (id int PRIMARY KEY, v text, n int) PARTITION BY RANGE (id);
+CREATE INDEX ev_n ON ev (n);
+SELECT create_parent('ev', 'id', '10', p_premake => 1, p_start_partition => '0', p_automatic_maintenance => 'off');
+INSERT INTO ev SELECT n, 'v' || n, n % 3 FROM generate_series(1, 95, 7) n;
+INSERT INTO ev VALUES (-5), (-25), (251);
+CREATE TABLE refers (id int CONSTRAINT refers_fk REFERENCES ev);
+INSERT INTO refers SELECT id FROM ev;
+SELECT keep('ev');
+CALL drain_default_proc('ev');
+SELECT * FROM parts('ev');
+SELECT is_kept('ev');
+SELECT named('ev_p90');
+SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE confrelid = 'ev'::regclass AND conparentid = 0;
+SELECT * FROM remains;
+SELECT action, partition_name, coalesce(range, message) AS range FROM part_log WHERE action = 'drain' ORDER BY id;
+SELECT id, parent_table, kind, options, state, phase, units, rows_done, message FROM rewrite_progress;
+-- nothing is in it any more
+CALL drain_default_proc('ev'::regclass, p_policy => 'fast');
+SELECT count(*) FROM list_partitions('ev');
+\set VERBOSITY sqlstate
+INSERT INTO refers VALUES (3);
+DELETE FROM ev WHERE id = 251;
+\set VERBOSITY default
+DROP TABLE refers;
+
+-- what has no partition stays
+CREATE TABLE times (at timestamptz, v int, UNIQUE (v, at)) PARTITION BY RANGE (at);
+SELECT create_parent('times', 'at', '1 year', p_premake => 1, p_start_partition => '2020-01-01', p_time_zone => 'UTC', p_control_not_null => false, p_automatic_maintenance => 'off');
+INSERT INTO times VALUES (NULL, 1), ('infinity', 2), ('-infinity', 3), ('2017-06-01', 4), ('2019-12-31 23:59:59.999999', 5), ('2020-01-01', 6);
+SELECT keep('times');
+CALL drain_default_proc('times', p_mode => 'locking');
+SELECT * FROM parts('times') LIMIT 3;
+SELECT at FROM times_default ORDER BY at;
+SELECT is_kept('times');
+-- LIST
+CREATE TABLE kinds (kind int, v int, PRIMARY KEY (kind, v)) PARTITION BY LIST (kind);
+SELECT create_parent('kinds', 'kind', '1', p_type => 'list', p_premake => 1, p_start_partition => '1', p_automatic_maintenance => 'off');
+INSERT INTO kinds VALUES (1, 1), (2, 2), (5, 3), (5, 4), (-1, 5);
+SELECT keep('kinds');
+CALL drain_default_proc('kinds');
+SELECT * FROM parts('kinds');
+SELECT is_kept('kinds');
+SELECT * FROM remains;
+
+--
+-- split, merge
+--
+
+CREATE TABLE sp (id int NOT NULL, v text DEFAULT 'x', g int GENERATED ALWAYS AS (id * 2) STORED, CONSTRAINT sp_pk PRIMARY KEY (id), CONSTRAINT sp_check CHECK (id >= 0)) PARTITION BY RANGE (id);
+CREATE INDEX sp_v ON sp (v);
+SELECT create_parent('sp', 'id', '100', p_premake => 1, p_start_partition => '0', p_default_table => false, p_automatic_maintenance => 'off');
+INSERT INTO sp SELECT n, n FROM generate_series(0, 99) n;
+CREATE UNIQUE INDEX own_unique ON sp_p0 (v, id);
+CREATE INDEX sp_p0_own ON sp_p0 (g) WHERE g > 10;
+ALTER TABLE sp_p0 SET (fillfactor = 50, autovacuum_enabled = off, toast.autovacuum_enabled = off);
+ALTER TABLE sp REPLICA IDENTITY USING INDEX sp_pk;
+ALTER TABLE sp_p0 REPLICA IDENTITY USING INDEX sp_p0_pkey;
+SELECT keep('sp');
+CALL split_partition_proc('sp_p0', '25');
+SELECT * FROM parts('sp');
+SELECT named(partition_name) FROM list_partitions('sp');
+SELECT c.reloptions, t.reloptions FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid WHERE c.relname = 'sp_p25';
+SELECT is_kept('sp');
+CALL split_partition_proc('sp_p50'::regclass, p_at => '{51,70}');
+BEGIN;
+SELECT split_partition('sp_p0', p_at => '{5}', p_mode => 'locking') > 0 AS done;
+SELECT * FROM parts('sp');
+ROLLBACK;
+SELECT * FROM parts('sp');
+SELECT is_kept('sp');
+-- together again
+CALL merge_partitions_proc('sp', '25', '75');
+SELECT * FROM parts('sp');
+CALL merge_partitions_proc('sp'::regclass, '0', '1000', p_mode => 'locking', p_policy => 'fast');
+SELECT * FROM parts('sp');
+SELECT named('sp_p0');
+SELECT is_kept('sp');
+SELECT * FROM remains;
+SELECT action, partition_name, coalesce(range, message) AS range FROM part_log WHERE parent_table = 'sp'::regclass AND action IN ('split', 'merge') ORDER BY id;
+-- what has an open end can be cut at points, in the words of its calendar
+CREATE TABLE wide (at timestamptz PRIMARY KEY) PARTITION BY RANGE (at);
+CREATE TABLE wide_old PARTITION OF wide FOR VALUES FROM (MINVALUE) TO ('2020-01-01 05:00+00');
+CREATE TABLE wide_2020 PARTITION OF wide FOR VALUES FROM ('2020-01-01 05:00+00') TO ('2021-01-01 05:00+00');
+INSERT INTO wide SELECT '2019-01-01 05:00 UTC'::timestamptz + n * interval '1 day' FROM generate_series(-10, 700) n;
+SELECT create_parent('wide', 'at', '1 year', p_premake => 1, p_time_zone => 'America/New_York', p_default_table => false, p_automatic_maintenance => 'off');
+SELECT keep('wide');
+CALL split_partition_proc('wide_old', p_at => '{2018-12-30,2019-01-01}');
+CALL split_partition_proc('wide_2020', '3 months');
+SELECT * FROM parts('wide') LIMIT 7;
+CALL merge_partitions_proc('wide', '2020-01-01', '2020-07-01');
+SELECT * FROM parts('wide') LIMIT 5 OFFSET 3;
+SELECT is_kept('wide');
+
+--
+-- another interval
+--
+
+SELECT change_interval('sp', '50') IS NULL AS new_only;
+CALL change_interval_proc('sp', '20', p_policy => 'fast');
+SELECT partition_interval, name_format FROM part_config WHERE parent_table = 'sp'::regclass;
+SELECT * FROM parts('sp');
+CALL change_interval_proc('sp', '50', true);
+SELECT * FROM parts('sp');
+CALL change_interval_proc('sp', '200', true);
+SELECT * FROM parts('sp');
+BEGIN;
+SELECT change_interval('sp', '40', true, p_mode => 'locking') > 0 AS done;
+SELECT * FROM parts('sp');
+ROLLBACK;
+SELECT is_kept('sp');
+SELECT kind, state, units, rows_done FROM rewrite_progress WHERE kind = 'interval' ORDER BY id;
+-- a name that is too coarse is replaced
+CREATE TABLE named_so (at date PRIMARY KEY) PARTITION BY RANGE (at);
+CREATE TABLE named_so_2020 PARTITION OF named_so FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+CREATE TABLE named_so_2021 PARTITION OF named_so FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+INSERT INTO named_so SELECT '2020-01-01'::date + n FROM generate_series(0, 700) n;
+SELECT create_parent('named_so', 'at', '1 year', p_premake => 1, p_default_table => false, p_time_zone => 'UTC', p_name_format => '{parent}_{YYYY}', p_automatic_maintenance => 'off', p_start_partition => '2020-01-01');
+SELECT keep('named_so');
+SET timezone = 'Asia/Tokyo';
+CALL change_interval_proc('named_so', '3 months', true);
+SET timezone = 'UTC';
+SELECT partition_interval, name_format FROM part_config WHERE parent_table = 'named_so'::regclass;
+SELECT * FROM parts('named_so') LIMIT 5;
+SELECT is_kept('named_so');
+SELECT * FROM remains;
+
+--
+-- cold partitions are compressed
+--
+
+SET default_toast_compression = 'pglz';
+CREATE TABLE cold (id int PRIMARY KEY, v text, w text) PARTITION BY RANGE (id);
+CREATE INDEX cold_v ON cold (w);
+SELECT create_parent('cold', 'id', '10', p_premake => 1, p_start_partition => '0', p_default_table => false, p_automatic_maintenance => 'off');
+SELECT count(*) FROM create_future_partitions('cold', 3);
+INSERT INTO cold SELECT n, repeat('long ' || n, 2000), 100 - n FROM generate_series(0, 35) n;
+CREATE FUNCTION packed() RETURNS TABLE (part regclass, method text, columns text, options text[], firsts text) LANGUAGE sql AS $$
+	SELECT c.oid, string_agg(DISTINCT coalesce(pg_column_compression(v), '-'), ' '), (SELECT string_agg(attcompression::text, '' ORDER BY attnum) FROM pg_attribute WHERE attrelid = c.oid AND attnum > 1),
+		c.reloptions, (SELECT string_agg(id::text, ' ' ORDER BY x.ctid) FROM rewrite_test.cold x WHERE x.tableoid = c.oid AND x.ctid < '(0,4)')
+	FROM rewrite_test.cold JOIN pg_class c ON c.oid = cold.tableoid GROUP BY c.oid, c.reloptions ORDER BY min(id) $$;
+SELECT * FROM packed();
+SELECT keep('cold');
+CALL compress_partitions_proc('cold', '10', p_order_index => 'cold_v');
+SELECT * FROM packed();
+SELECT named('cold_p0');
+SELECT is_kept('cold');
+SELECT partition, task, parent_table, detail FROM part_upkeep ORDER BY partition::text COLLATE "C";
+SELECT partition_name, coalesce(range, message) AS range FROM part_log WHERE action = 'compress' ORDER BY id;
+-- the second time there is nothing to do
+SELECT string_agg(oid::text, ',' ORDER BY oid) AS tables FROM pg_class WHERE relname LIKE 'cold\_p%' AND relkind = 'r' \gset
+CALL compress_partitions_proc('cold', '10', p_order_index => 'rewrite_test.cold_v');
+SELECT string_agg(oid::text, ',' ORDER BY oid) = :'tables' AS same FROM pg_class WHERE relname LIKE 'cold\_p%' AND relkind = 'r';
+SELECT kind, state, units, rows_done FROM rewrite_progress WHERE kind = 'compress' ORDER BY id;
+-- in another manner there is
+SELECT compress_partitions('cold', '20', p_method => 'pglz', p_mode => 'locking') > 0 AS done;
+SELECT * FROM packed();
+SELECT partition, detail FROM part_upkeep ORDER BY partition::text COLLATE "C";
+SELECT is_kept('cold');
+SELECT * FROM remains;
+
+--
+-- a plain table again
+--
+
+CREATE TABLE un (id int GENERATED ALWAYS AS IDENTITY, at int, v text, ser serial, CONSTRAINT un_pk PRIMARY KEY (id, at), CONSTRAINT un_v CHECK (v <> 'no')) PARTITION BY RANGE (at);
+CREATE INDEX un_idx ON un (v) WHERE at > 0;
+CREATE UNIQUE INDEX un_unique ON un (at);
+SELECT create_parent('un', 'at', '10', p_premake => 1, p_start_partition => '0', p_control_not_null => false, p_automatic_maintenance => 'off');
+INSERT INTO un (at, v) SELECT n, n FROM generate_series(1, 30) n;
+CREATE VIEW un_view AS SELECT id, v FROM un;
+CREATE TABLE un_refers (at int CONSTRAINT un_fk REFERENCES un (at));
+INSERT INTO un_refers SELECT at FROM un;
+COMMENT ON TABLE un IS 'the table';
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v := 'seen'; RETURN NEW; END $$;
+CREATE TRIGGER un_note BEFORE INSERT ON un FOR EACH ROW EXECUTE FUNCTION note();
+SELECT keep('un');
+BEGIN;
+SELECT unpartition('un', p_mode => 'locking') > 0 AS done;
+SELECT relkind FROM pg_class WHERE relname = 'un';
+ROLLBACK;
+SELECT is_kept('un');
+CALL unpartition_proc('un');
+SELECT relkind, obj_description(oid, 'pg_class') FROM pg_class WHERE relname = 'un';
+SELECT named('un');
+INSERT INTO un (at) VALUES (31) RETURNING *;
+DELETE FROM un WHERE at = 31;
+SELECT is_kept('un');
+SELECT count(*) FROM un_view;
+SELECT conname, convalidated FROM pg_constraint WHERE confrelid = 'un'::regclass;
+SELECT relname FROM pg_class WHERE relname LIKE 'un\_%' ORDER BY relname;
+SELECT count(*) FROM part_config WHERE control = 'at' AND partition_interval = '10';
+SELECT parent_table, kind, state, units, rows_done, message FROM rewrite_progress WHERE kind = 'undo';
+SELECT * FROM remains;
+-- and back
+CALL convert_table_proc('un', 'at', '10', p_premake => 1);
+SELECT * FROM parts('un');
+SELECT is_kept('un');
+
+--
+-- what is refused
+--
+
+CREATE ROLE regress_rewrite_other;
+GRANT USAGE ON SCHEMA rewrite_test TO regress_rewrite_other;
+CREATE TABLE plain (id int PRIMARY KEY);
+CREATE TABLE bare (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE bare_0 PARTITION OF bare FOR VALUES FROM (0) TO (10);
+\set VERBOSITY terse
+CALL drain_default_proc(NULL::text);
+CALL drain_default_proc('nowhere');
+CALL drain_default_proc('plain');
+CALL drain_default_proc('bare');
+CALL drain_default_proc('sp');
+CALL drain_default_proc('ev', p_mode => 'fast');
+CALL drain_default_proc('ev', p_policy => 'online');
+CALL drain_default_proc('ev', p_rows_per_second => -1);
+-- more partitions than may be made at once; an id that is too far away stays
+INSERT INTO ev VALUES (261), (271), (281), (1001);
+SET partmgr.max_create = 2;
+CALL drain_default_proc('ev');
+DELETE FROM ev WHERE id = 281;
+CALL drain_default_proc('ev');
+RESET partmgr.max_create;
+SELECT id FROM ev_default;
+CREATE VIEW "ev_p1000" AS SELECT 1;
+CALL drain_default_proc('ev');
+DROP VIEW "ev_p1000";
+SELECT id FROM ev_default;
+CALL split_partition_proc(NULL::text, '5');
+CALL split_partition_proc('plain', '5');
+CALL split_partition_proc('sp', '5');
+CALL split_partition_proc('bare_0', '5');
+CALL split_partition_proc('sp_p0');
+CALL split_partition_proc('sp_p0', '5', '{5}');
+CALL split_partition_proc('sp_p0', '0');
+CALL split_partition_proc('sp_p0', '1 day');
+CALL split_partition_proc('sp_p0', '1000');
+CALL split_partition_proc('sp_p0', p_at => '{}');
+CALL split_partition_proc('sp_p0', p_at => '{NULL}');
+CALL split_partition_proc('sp_p0', p_at => '{x}');
+CALL split_partition_proc('sp_p0', p_at => '{0}');
+CALL split_partition_proc('sp_p0', p_at => '{200}');
+CALL split_partition_proc('sp_p0', p_at => '{50,20}');
+CALL split_partition_proc('ev_default', p_at => '{50}');
+CALL split_partition_proc('wide_min', '1 month');
+SET partmgr.max_create = 3;
+CALL split_partition_proc('sp_p0', '10');
+RESET partmgr.max_create;
+CALL merge_partitions_proc('bare', '0', '10');
+CALL merge_partitions_proc('ev', NULL, '10');
+CALL merge_partitions_proc('ev', '0', NULL);
+CALL merge_partitions_proc('ev', '0', '10');
+CALL merge_partitions_proc('ev', '5', '25');
+CALL merge_partitions_proc('ev', '50', '20');
+CALL merge_partitions_proc('ev', 'a', 'b');
+CALL merge_partitions_proc('ev', '80', '300');
+CALL change_interval_proc('bare', '5');
+CALL change_interval_proc('sp', NULL);
+CALL change_interval_proc('sp', '1 day');
+CALL change_interval_proc('sp', '5', NULL);
+CALL change_interval_proc('kinds', '5');
+CALL compress_partitions_proc('bare', '5');
+CALL compress_partitions_proc('cold', NULL);
+CALL compress_partitions_proc('cold', '1 day');
+CALL compress_partitions_proc('cold', '5', 'zstd');
+CALL compress_partitions_proc('cold', '5', NULL);
+CALL compress_partitions_proc('cold', '5', p_order_index => 'nothing');
+CALL compress_partitions_proc('cold', '5', p_order_index => 'ev_n');
+CALL unpartition_proc('bare');
+CALL unpartition_proc('plain');
+-- there is no worker
+SELECT drain_default('ev'), split_partition('sp_p0', '5');
+SELECT change_interval('sp', '5', true);
+SELECT unpartition('sp');
+-- inside a transaction
+BEGIN;
+CALL merge_partitions_proc('ev', '0', '50');
+ROLLBACK;
+-- somebody else's
+SET ROLE regress_rewrite_other;
+CALL drain_default_proc('ev');
+CALL split_partition_proc('sp_p0', '5');
+CALL merge_partitions_proc('ev', '0', '50');
+CALL change_interval_proc('sp', '5');
+CALL compress_partitions_proc('cold', '5');
+CALL unpartition_proc('sp');
+SELECT count(*) FROM rewrite_progress;
+RESET ROLE;
+-- what a partition has of its own, that others would miss
+CREATE VIEW looks AS SELECT * FROM sp_p0;
+CALL split_partition_proc('sp_p0', '50');
+CALL unpartition_proc('sp');
+DROP VIEW looks;
+CREATE TRIGGER own BEFORE INSERT ON sp_p0 FOR EACH ROW EXECUTE FUNCTION note();
+CALL split_partition_proc('sp_p0', '50');
+DROP TRIGGER own ON sp_p0;
+CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM rewrite_test.sp_p0; END;
+CALL split_partition_proc('sp_p0', '50');
+DROP FUNCTION reads;
+SET client_min_messages = error;	-- wal_level
+CREATE PUBLICATION "Regress rewrite" FOR TABLE sp_p0;
+CALL split_partition_proc('sp_p0', '50');
+DROP PUBLICATION "Regress rewrite";
+CREATE PUBLICATION "Regress rewrite" FOR TABLE sp;
+CALL split_partition_proc('sp_p0', '50');
+DROP PUBLICATION "Regress rewrite";
+SET client_min_messages = warning;
+ALTER TABLE sp_p0 OWNER TO regress_rewrite_other;
+CALL split_partition_proc('sp_p0', '50');
+ALTER TABLE sp_p0 OWNER TO CURRENT_USER;
+CREATE TABLE points (id int CONSTRAINT points_fk REFERENCES sp) PARTITION BY HASH (id);
+CALL split_partition_proc('sp_p0', '50');
+CALL unpartition_proc('sp');
+DROP TABLE points;
+-- partitioned itself, unlogged
+CREATE TABLE mixed (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE mixed_0 PARTITION OF mixed FOR VALUES FROM (0) TO (10) PARTITION BY HASH (id);
+CREATE TABLE mixed_0_0 PARTITION OF mixed_0 FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+CREATE UNLOGGED TABLE mixed_10 PARTITION OF mixed FOR VALUES FROM (10) TO (20);
+SELECT create_parent('mixed', 'id', '10', p_premake => 1, p_automatic_maintenance => 'off', p_default_table => false);
+CALL split_partition_proc('mixed_0', '5');
+CALL split_partition_proc('mixed_0_0', '5');
+CALL split_partition_proc('mixed_10', '5');
+CALL merge_partitions_proc('mixed', '0', '20');
+CALL unpartition_proc('mixed');
+SELECT * FROM remains;
+SELECT is_kept('sp'), is_kept('cold'), is_kept('wide');
+
+--
+-- paused, resumed, cancelled
+--
+
+CREATE TABLE slow (id int PRIMARY KEY, v text);
+INSERT INTO slow SELECT n, n FROM generate_series(1, 3000) n;
+SET statement_timeout = '1s';
+CALL convert_table_proc('slow', 'id', '1000', p_premake => 1, p_rows_per_second => 1000);
+RESET statement_timeout;
+SELECT max(id) AS slow FROM rewrite_progress \gset
+SELECT state FROM rewrite_progress WHERE id = :slow;
+-- all that is written meanwhile
+UPDATE slow SET v = 'changed' WHERE id % 100 = 0;
+UPDATE slow SET id = -id WHERE id % 100 = 1;
+DELETE FROM slow WHERE id % 100 = 2;
+INSERT INTO slow SELECT n, 'new' FROM generate_series(3001, 3500) n;
+SELECT keep('slow');
+\set VERBOSITY sqlstate
+CALL convert_table_proc('slow', 'id', '1000');
+\set VERBOSITY terse
+SELECT pause_rewrite(:slow);
+SELECT pause_rewrite(:slow);
+SELECT state FROM rewrite_progress WHERE id = :slow;
+SELECT resume_rewrite(:slow);
+BEGIN;
+CALL resume_rewrite_proc(:slow);
+ROLLBACK;
+SET ROLE regress_rewrite_other;
+SELECT pause_rewrite(:slow);
+SELECT cancel_rewrite(:slow);
+CALL resume_rewrite_proc(:slow);
+RESET ROLE;
+CALL resume_rewrite_proc(:slow);
+SELECT state, units FROM rewrite_progress WHERE id = :slow;
+SELECT * FROM parts('slow');
+SELECT is_kept('slow');
+-- it has ended
+SELECT pause_rewrite(:slow), cancel_rewrite(:slow);
+\set VERBOSITY sqlstate
+CALL resume_rewrite_proc(:slow);
+\set VERBOSITY terse
+SELECT pause_rewrite(NULL);
+SELECT pause_rewrite(-1);
+SELECT cancel_rewrite(-1);
+CALL resume_rewrite_proc(-1);
+-- all is as it was
+SET statement_timeout = '1s';
+CALL unpartition_proc('slow', p_rows_per_second => 1000);
+RESET statement_timeout;
+BEGIN;
+SELECT cancel_rewrite(max(id)) FROM rewrite_progress;
+SELECT * FROM remains;
+ROLLBACK;
+SELECT count(*) > 0 AS there FROM remains;
+SELECT cancel_rewrite(max(id)) FROM rewrite_progress;
+SELECT cancel_rewrite(max(id)) FROM rewrite_progress;
+SELECT kind, state, units FROM rewrite_progress ORDER BY id DESC LIMIT 1;
+SELECT * FROM remains;
+SELECT is_kept('slow');
+-- the table is dropped meanwhile
+SET statement_timeout = '1s';
+CALL unpartition_proc('slow', p_rows_per_second => 1000);
+RESET statement_timeout;
+DROP TABLE slow;
+SELECT cancel_rewrite(max(id)) FROM rewrite_progress;
+SELECT kind, state, units FROM rewrite_progress ORDER BY id DESC LIMIT 1;
+
+DROP SCHEMA rewrite_test CASCADE;
+DROP EXTENSION partmgr;
+DROP ROLE regress_rewrite_other;
