@@ -370,7 +370,7 @@ CREATE TABLE part_rewrite (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	parent_table regclass NOT NULL,
 	kind text NOT NULL CONSTRAINT part_rewrite_kind_check
-		CHECK (kind IN ('convert', 'drain', 'split', 'merge', 'interval', 'compress', 'undo')),
+		CHECK (kind IN ('convert', 'drain', 'split', 'merge', 'interval', 'compress', 'undo', 'instant')),
 	options jsonb NOT NULL,
 	-- true: the worker does it; false: the session of a CALL
 	is_queued boolean NOT NULL,
@@ -401,7 +401,7 @@ CREATE INDEX part_rewrite_parent_table_idx ON part_rewrite (parent_table);
 COMMENT ON TABLE part_rewrite IS 'rewrites that were asked for; the view rewrite_progress shows them';
 COMMENT ON COLUMN part_rewrite.id IS 'what pause_rewrite(), resume_rewrite() and cancel_rewrite() take';
 COMMENT ON COLUMN part_rewrite.parent_table IS 'the set, or the table that is to become one';
-COMMENT ON COLUMN part_rewrite.kind IS 'convert, drain, split, merge, interval, compress or undo';
+COMMENT ON COLUMN part_rewrite.kind IS 'convert, drain, split, merge, interval, compress, undo or instant';
 COMMENT ON COLUMN part_rewrite.options IS 'what was asked for';
 COMMENT ON COLUMN part_rewrite.is_queued IS 'true: for the worker; false: for the session of a CALL';
 COMMENT ON COLUMN part_rewrite.state IS 'queued, running, paused, cancelling, done, failed or cancelled';

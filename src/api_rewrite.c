@@ -80,7 +80,11 @@ pm_asked_manner(FunctionCallInfo fcinfo, PmAsked *asked)
 {
 	int			argno = PG_NARGS() - 3;
 
-	asked->mode = pm_asked_word(fcinfo, argno, "p_mode", "online", "locking");
+	asked->mode = pm_asked_text(fcinfo, argno, "p_mode");
+	if (asked->kind == REWRITE_CONVERT && strcmp(asked->mode, "instant") == 0)
+		asked->kind = REWRITE_INSTANT;
+	else
+		asked->mode = pm_asked_word(fcinfo, argno, "p_mode", "online", "locking");
 	pm_asked_option(asked, "policy", pm_asked_word(fcinfo, argno + 1, "p_policy", "strict", "fast"));
 	if (PG_ARGISNULL(argno + 2))
 		return;

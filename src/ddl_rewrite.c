@@ -183,6 +183,33 @@ pm_ddl_rewrite_bound(const char *target, const PartKey *key, const PartBound *bo
 					target, bound_test(key, bound));
 }
 
+/* pm_ddl_rewrite_check is the same for a table with rows, which are looked at later. */
+char *
+pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key, const PartBound *bound)
+{
+	return psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", table, quote_identifier(name),
+					bound_test(key, bound));
+}
+
+/* pm_ddl_rewrite_not_null: where a constraint says so already, no row is looked at. */
+char *
+pm_ddl_rewrite_not_null(const char *table, const char *column)
+{
+	return psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", table, quote_identifier(column));
+}
+
+/* pm_ddl_rewrite_constraint makes a constraint like another one of an index that is there. */
+char *
+pm_ddl_rewrite_constraint(const char *table, const char *name, const char *index, Oid like)
+{
+	List	   *texts = pm_catalog_texts(psprintf("SELECT concat(CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END,"
+												  "  format(' USING INDEX %%I', %s), CASE WHEN condeferrable THEN ' DEFERRABLE' END,"
+												  "  CASE WHEN condeferred THEN ' INITIALLY DEFERRED' END) FROM pg_constraint WHERE oid = $1",
+												  quote_literal_cstr(index)), like);
+
+	return psprintf("ALTER TABLE %s ADD CONSTRAINT %s %s", table, quote_identifier(name), (char *) linitial(texts));
+}
+
 /* pm_ddl_rewrite_autovacuum leaves a target alone as long as it is one. */
 char *
 pm_ddl_rewrite_autovacuum(const char *target, bool on)

@@ -29,6 +29,10 @@ extern char *pm_ddl_rewrite_foreign_key(const char *table, const char *name,
 										const char *definition, bool is_valid);
 extern char *pm_ddl_rewrite_validate(const char *table, const char *name);
 extern char *pm_ddl_rewrite_drop_constraint(const char *table, const char *name);
+extern char *pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key,
+								  const PartBound *bound);
+extern char *pm_ddl_rewrite_not_null(const char *table, const char *column);
+extern char *pm_ddl_rewrite_constraint(const char *table, const char *name, const char *index, Oid like);
 extern char *pm_ddl_rewrite_drop_index(const char *index);
 extern char *pm_ddl_rewrite_detach(const char *parent, const char *partition);
 extern char *pm_ddl_rewrite_attach(const char *parent, const char *partition, const char *range);

@@ -576,12 +576,17 @@ pm_name_partition(const char *parent, const char *format, const PartKey *key,
 					pm_name_fill(format, parent, key, grid, bound, room), tail);
 }
 
+/* pm_name_suffixed returns a name with something after it, shortened if it must be. */
+char *
+pm_name_suffixed(const char *parent, const char *suffix)
+{
+	return psprintf("%s%s", clip(parent, MAX_NAME - (int) strlen(suffix)),
+					suffix);
+}
+
 /* pm_name_default returns the name of the default partition. */
 char *
 pm_name_default(const char *parent)
 {
-	const char *suffix = "_default";
-
-	return psprintf("%s%s", clip(parent, MAX_NAME - (int) strlen(suffix)),
-					suffix);
+	return pm_name_suffixed(parent, "_default");
 }

@@ -372,6 +372,7 @@ extern char *pm_name_partition(const char *parent, const char *format,
 							   const PartKey *key, const PartGrid *grid,
 							   const PartBound *bound);
 extern char *pm_name_default(const char *parent);
+extern char *pm_name_suffixed(const char *parent, const char *suffix);
 extern char *pm_name_detect(const char *parent, const PartKey *key,
 							const PartGrid *grid, List *partitions);
 

@@ -65,6 +65,21 @@ pm_rewrite_lock(int64 id)
 	return LockAcquire(&tag, ExclusiveLock, session_lock, dont_wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
+/*
+ * lock_again makes it this process's again after a statement at top level, which
+ * leaves no lock behind.  Who has come in between, to cancel it, is soon gone.
+ */
+static void
+lock_again(int64 id)
+{
+	const bool	session_lock = true;
+	const bool	dont_wait = true;
+	LOCKTAG		tag;
+
+	set_lock_tag(&tag, id);
+	(void) LockAcquire(&tag, ExclusiveLock, session_lock, !dont_wait);
+}
+
 /* pm_rewrite_holder returns the process that works on it; 0 if none does. */
 int
 pm_rewrite_holder(int64 id)
@@ -181,7 +196,14 @@ tell_phase(PmRewriteRun *run, const PmRewrite *rewrite)
 		[PHASE_APPLY] = "applying changes",
 		[PHASE_CLEAN] = "swapped; dropping what was rewritten"
 	};
-	const char *sentence = sentences[rewrite->phase];
+	static const char *const instant[] = {
+		[PHASE_WATCH] = "looking for the highest key of %s",
+		[PHASE_COPY] = "checking the rows of %s",
+		[PHASE_BUILD] = "building indexes",
+		[PHASE_APPLY] = "swapping",
+		[PHASE_CLEAN] = NULL
+	};
+	const char *sentence = rewrite->kind == REWRITE_INSTANT ? instant[rewrite->phase] : sentences[rewrite->phase];
 
 	if (run->told != rewrite->phase)
 		run->busy = 0;
@@ -241,6 +263,11 @@ build_some(PmRewriteRun *run, PmRewrite *rewrite)
 static void
 next_phase_step(PmRewriteRun *run, PmRewrite *rewrite)
 {
+	if (rewrite->kind == REWRITE_INSTANT)
+	{
+		pm_instant_step(run, rewrite);
+		return;
+	}
 	switch (rewrite->phase)
 	{
 		case PHASE_PREPARE:
@@ -277,8 +304,10 @@ step(void *arg)
 	run->wants_swap = false;
 	if (!goes_on(run, &rewrite))
 		return;
-	run->strict = pm_rewrite_option(&rewrite, "policy") == NULL ||
-		strcmp(pm_rewrite_option(&rewrite, "policy"), "fast") != 0;
+	/* rows that stay where they are can be seen by everybody */
+	run->strict = rewrite.kind != REWRITE_INSTANT &&
+		(pm_rewrite_option(&rewrite, "policy") == NULL ||
+		 strcmp(pm_rewrite_option(&rewrite, "policy"), "fast") != 0);
 	tell_phase(run, &rewrite);
 	next_phase_step(run, &rewrite);
 	PM_FAILPOINT(psprintf("rewrite-%s", pm_rewrite_phase_name(rewrite.phase)));
@@ -423,7 +452,13 @@ pm_rewrite_run(PmRewriteRun *run)
 	run->told = PM_PHASES;
 	while (problem == NULL && !run->is_over && !(run->host->wants_end && run->host->wants_end()))
 	{
+		run->top = NULL;
 		problem = pm_rewrite_transaction(run, step, "working");
+		if (problem == NULL && run->top != NULL)
+		{
+			problem = pm_toplevel_run(run->top, run->context);
+			lock_again(run->id);
+		}
 		PM_FAILPOINT("rewrite-between-steps");
 		if (problem == NULL && run->wants_swap)
 		{

@@ -30,10 +30,15 @@ typedef enum PmRewriteKind
 	REWRITE_MERGE,				/* several become one */
 	REWRITE_INTERVAL,			/* all partitions that do not fit the interval */
 	REWRITE_COMPRESS,			/* cold ones are written anew */
-	REWRITE_UNDO				/* a set becomes a plain table */
+	REWRITE_UNDO,				/* a set becomes a plain table */
+	REWRITE_INSTANT				/* a plain table becomes the first partition of a set */
 } PmRewriteKind;
 
-#define PM_REWRITE_KINDS (REWRITE_UNDO + 1)
+#define PM_REWRITE_KINDS (REWRITE_INSTANT + 1)
+
+/* a table is replaced by another one, under its name */
+#define PM_REWRITE_MAKES_SET(kind) ((kind) == REWRITE_CONVERT || (kind) == REWRITE_INSTANT)
+#define PM_REWRITE_IS_WHOLE(kind) (PM_REWRITE_MAKES_SET(kind) || (kind) == REWRITE_UNDO)
 
 typedef enum PmPhase
 {
@@ -101,6 +106,7 @@ typedef struct PmRewriteRun
 	MemoryContext context;
 	MemoryContext step_context;
 	bool		is_over;
+	PmTopLevel *top;			/* to be run after this transaction */
 	bool		wants_swap;		/* what was noted is applied, but for a little */
 	bool		in_one;			/* all in one transaction, under lock */
 	bool		strict;			/* wait for those who would see too few rows */
@@ -152,6 +158,7 @@ extern bool pm_rewrite_resume(int64 id, bool by_worker);
 extern void pm_rewrite_set_phase(PmRewrite *rewrite, PmPhase phase);
 extern void pm_rewrite_save(const PmRewrite *rewrite);
 extern void pm_rewrite_save_source(const PmRewrite *rewrite, const PmSource *source);
+extern void pm_rewrite_set_option(PmRewrite *rewrite, const char *name, const char *value);
 extern void pm_rewrite_forget_sources(const PmRewrite *rewrite);
 extern void pm_rewrite_forget_unit(PmRewrite *rewrite);
 extern void pm_rewrite_note(int64 id, const char *message);
@@ -230,6 +237,16 @@ extern bool pm_rewrite_has_indexes(const PmRewrite *rewrite, Oid table);
 extern Oid	pm_rewrite_index_for(const PmRewrite *rewrite, Oid source, Oid index, Oid target);
 extern void pm_rewrite_pair_indexes(const PmRewrite *rewrite, Oid from, Oid to, List **old, List **new);
 extern bool pm_rewrite_build_index(const PmRewrite *rewrite, Oid table);
+
+extern List *pm_rewrite_wider_indexes(const PmRewrite *rewrite, List **statements);
+
+/* ---------- rewrite_instant.c ---------- */
+extern void pm_instant_prepare(const PmRewrite *rewrite);
+extern void pm_instant_step(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_instant_verify(const PmRewrite *rewrite);
+extern void pm_instant_remove(const PmRewrite *rewrite);
+extern char *pm_instant_name(const PmRewrite *rewrite);
+extern void pm_instant_attach(const PmRewrite *rewrite);
 
 /* ---------- rewrite_build.c ---------- */
 extern List *pm_rewrite_targets(const PmRewrite *rewrite);

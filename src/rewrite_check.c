@@ -269,7 +269,7 @@ check_space(const PmRewrite *rewrite)
 void
 pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
 {
-	bool		is_convert = rewrite->kind == REWRITE_CONVERT;
+	bool		is_convert = PM_REWRITE_MAKES_SET(rewrite->kind);
 	List	   *problems;
 	ListCell   *lc;
 
@@ -297,5 +297,6 @@ pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
 						pm_qualified_name(rewrite->table)),
 				 errdetail("Needed is a primary key, or a unique index on columns that are NOT NULL, not partial and not deferrable."),
 				 errhint("Pass p_mode => 'locking' to have it done in one transaction, under a lock that keeps writers out.")));
-	check_space(rewrite);
+	if (rewrite->kind != REWRITE_INSTANT)
+		check_space(rewrite);
 }

@@ -394,7 +394,7 @@ pm_rewrite_choose(PmRewrite *rewrite, List **windows)
 
 	*windows = NIL;
 	rewrite->sources = NIL;
-	if (rewrite->kind == REWRITE_CONVERT)
+	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 	{
 		add_source(rewrite, rewrite->table);
 		return rewrite->units == 0;
@@ -420,6 +420,7 @@ pm_rewrite_choose(PmRewrite *rewrite, List **windows)
 		case REWRITE_UNDO:
 			return choose_undo(rewrite, look);
 		case REWRITE_CONVERT:
+		case REWRITE_INSTANT:
 			break;				/* above */
 	}
 	return false;

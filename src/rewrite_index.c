@@ -45,26 +45,27 @@ model_of(const PmRewrite *rewrite)
 	return rewrite->table;
 }
 
-/* In a set, what is unique is so together with the key of the set. */
-static void
+/* In a set, what is unique is so together with the key of the set; false: it is. */
+static bool
 add_control(const char *control, IndexStmt *statement)
 {
 	IndexElem  *element;
 	ListCell   *lc;
 
 	if (!statement->unique)
-		return;
+		return false;
 	foreach(lc, statement->indexParams)
 	{
 		element = lfirst_node(IndexElem, lc);
 		if (element->name && strcmp(element->name, control) == 0)
-			return;
+			return false;
 	}
 	element = makeNode(IndexElem);
 	element->name = pstrdup(control);
 	element->ordering = SORTBY_DEFAULT;
 	element->nulls_ordering = SORTBY_NULLS_DEFAULT;
 	statement->indexParams = lappend(statement->indexParams, element);
+	return true;
 }
 
 /* the statement that makes an index like another one on a table, without its name */
@@ -88,16 +89,18 @@ index_like(Oid from_table, Oid from_index, Oid table)
 	return statement;
 }
 
-/* indexes of a table, by OID; one that is just being made is none yet */
+/* indexes of a table, by OID; one that is just being made, or is ours, is none yet */
 static List *
-indexes_of(Oid relation)
+indexes_of(const PmRewrite *rewrite, Oid relation)
 {
 	Relation	rel = table_open(relation, AccessShareLock);
+	char	   *ours = pm_rewrite_scratch(rewrite, "_x");
 	List	   *result = NIL;
 	ListCell   *lc;
 
 	foreach(lc, RelationGetIndexList(rel))
-		if (get_index_isvalid(lfirst_oid(lc)))
+		if (get_index_isvalid(lfirst_oid(lc)) &&
+			strncmp(get_rel_name(lfirst_oid(lc)), ours, strlen(ours)) != 0)
 			result = lappend_oid(result, lfirst_oid(lc));
 	table_close(rel, NoLock);
 	list_sort(result, list_oid_cmp);
@@ -116,23 +119,23 @@ typedef struct Pair
 static List *
 pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 {
-	const char *control = rewrite->kind == REWRITE_CONVERT ? pm_rewrite_option(rewrite, "control") : NULL;
+	const char *control = PM_REWRITE_MAKES_SET(rewrite->kind) ? pm_rewrite_option(rewrite, "control") : NULL;
 	List	   *pairs = NIL;
 	ListCell   *lc;
 	ListCell   *lc2;
 
 	*extra = NIL;
-	foreach(lc, indexes_of(model))
+	foreach(lc, indexes_of(rewrite, model))
 	{
 		Pair	   *pair = palloc0(sizeof(Pair));
 
 		pair->wanted = lfirst_oid(lc);
 		pair->statement = index_like(model, pair->wanted, table);
 		if (control)
-			add_control(control, pair->statement);
+			(void) add_control(control, pair->statement);
 		pairs = lappend(pairs, pair);
 	}
-	foreach(lc, indexes_of(table))
+	foreach(lc, indexes_of(rewrite, table))
 	{
 		IndexStmt  *statement = index_like(table, lfirst_oid(lc), table);
 		bool		is_wanted = false;
@@ -202,6 +205,32 @@ pm_rewrite_pair_indexes(const PmRewrite *rewrite, Oid from, Oid to, List **old, 
 		*old = lappend_oid(*old, pair->wanted);
 		*new = lappend_oid(*new, pair->found);
 	}
+}
+
+/*
+ * pm_rewrite_wider_indexes returns the indexes of a table to which the key of the
+ * set is to be added, and beside them statements for indexes that have it.
+ */
+List *
+pm_rewrite_wider_indexes(const PmRewrite *rewrite, List **statements)
+{
+	const char *control = pm_rewrite_option(rewrite, "control");
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	*statements = NIL;
+	foreach(lc, indexes_of(rewrite, rewrite->table))
+	{
+		IndexStmt  *statement = index_like(rewrite->table, lfirst_oid(lc), rewrite->table);
+
+		if (!add_control(control, statement))
+			continue;
+		statement->primary = statement->isconstraint = false;
+		statement->deferrable = statement->initdeferred = false;
+		result = lappend_oid(result, lfirst_oid(lc));
+		*statements = lappend(*statements, statement);
+	}
+	return result;
 }
 
 

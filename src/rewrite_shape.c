@@ -25,7 +25,8 @@
 /*
  * What is compared of a source p, by the words for it.  $2 is its unique key, $3
  * whether all that defines it is carried over, $4 and $5 are our triggers: who has
- * switched one off and on again has written it anew.
+ * switched one off and on again has written it anew.  A constraint of ours may have
+ * the name of the first one.
  */
 #define SHAPE \
 	"jsonb_build_object(" \
@@ -37,7 +38,7 @@
 	" 'the unique key', $2::text," \
 	" 'a constraint, default or statistics object', CASE WHEN $3 THEN md5(concat(" \
 	"   (SELECT string_agg(concat_ws(' ', conname, pg_get_constraintdef(oid)), ',' ORDER BY conname) FROM pg_constraint" \
-	"    WHERE conrelid = p.relation AND contype IN ('c', 'f'))," \
+	"    WHERE conrelid = p.relation AND contype IN ('c', 'f') AND conname <> $4)," \
 	"   (SELECT string_agg(concat_ws(' ', adnum, pg_get_expr(adbin, adrelid)), ',' ORDER BY adnum) FROM pg_attrdef WHERE adrelid = p.relation)," \
 	"   (SELECT string_agg(pg_get_statisticsobjdef(oid), ',' ORDER BY oid) FROM pg_statistic_ext WHERE stxrelid = p.relation))) END)"
 #define TRIGGERS \
@@ -66,7 +67,7 @@ static void
 set_args(const PmRewrite *rewrite, Oid only, ShapeArgs *args)
 {
 	const Oid	types[] = {INT8OID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, OIDOID};
-	bool		is_whole = rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_UNDO;
+	bool		is_whole = PM_REWRITE_IS_WHOLE(rewrite->kind);
 
 	memcpy(args->types, types, sizeof(types));
 	args->values[0] = Int64GetDatum(rewrite->id);

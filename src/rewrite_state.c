@@ -31,7 +31,8 @@ static const char *const kind_names[PM_REWRITE_KINDS] = {
 	[REWRITE_MERGE] = "merge",
 	[REWRITE_INTERVAL] = "interval",
 	[REWRITE_COMPRESS] = "compress",
-	[REWRITE_UNDO] = "undo"
+	[REWRITE_UNDO] = "undo",
+	[REWRITE_INSTANT] = "instant"
 };
 
 static const char *const phase_names[PM_PHASES] = {
@@ -411,6 +412,17 @@ pm_rewrite_note_table(PmRewrite *rewrite, Oid table)
 
 	(void) pm_config_write("UPDATE %r SET parent_table = $2 WHERE id = $1", 2, types, values, NULL);
 	rewrite->table = table;
+}
+
+/* pm_rewrite_set_option adds what was found out on the way to what was asked for. */
+void
+pm_rewrite_set_option(PmRewrite *rewrite, const char *name, const char *value)
+{
+	Oid			types[] = {INT8OID, TEXTOID, TEXTOID};
+	Datum		values[] = {Int64GetDatum(rewrite->id), CStringGetTextDatum(name), CStringGetTextDatum(value)};
+
+	(void) pm_config_write("UPDATE %r SET options = options || jsonb_build_object($2, $3) WHERE id = $1",
+						   lengthof(types), types, values, NULL);
 }
 
 /* pm_rewrite_forget_sources forgets what has been rewritten, or will not be. */

@@ -209,7 +209,10 @@ fast_step(void *arg)
 	LockRelationOid(rewrite.table, AccessExclusiveLock);
 	foreach(lc, rewrite.sources)
 		LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessExclusiveLock);
-	apply_step(arg);
+	if (rewrite.kind == REWRITE_INSTANT)
+		pm_instant_verify(&rewrite);
+	else
+		apply_step(arg);
 	if (run->wants_swap)
 		swap_step(arg);
 }
@@ -505,7 +508,7 @@ lock_all(const PmRewrite *rewrite)
 	ListCell   *lc;
 
 	LockRelationOid(rewrite->table, AccessExclusiveLock);
-	if (rewrite->kind != REWRITE_CONVERT)
+	if (!PM_REWRITE_MAKES_SET(rewrite->kind))
 	{
 		look = pm_catalog_look(pm_rewrite_set(rewrite));
 		if (look->dflt)
@@ -535,7 +538,7 @@ pm_rewrite_swap_now(PmRewrite *rewrite)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("a partition was made while the lock was waited for")));
-	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_UNDO)
+	if (PM_REWRITE_IS_WHOLE(rewrite->kind))
 		pm_rewrite_swap_tables(rewrite);
 	else
 		swap_partitions(rewrite);

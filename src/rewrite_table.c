@@ -150,7 +150,17 @@ run_carried(List *carried)
 	" ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid WHERE d.classid = 'pg_class'::regclass" \
 	" AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'i' AND s.relkind = 'S' ORDER BY a.attname"
 
-/* the new things get the names of the old ones, which get names of ours */
+/* a thing of the first partition is named after it, as it was after the table */
+static char *
+name_of_first(const PmRewrite *rewrite, const char *name)
+{
+	size_t		length = strlen(rewrite->name);
+	const char *rest = strncmp(name, rewrite->name, length) == 0 ? name + length : psprintf("_%s", name);
+
+	return pm_name_suffixed(pm_instant_name(rewrite), rest);
+}
+
+/* the new things get the names of the old ones, which get others */
 static void
 swap_names(const PmRewrite *rewrite, const char *kind, List *old, List *new)
 {
@@ -162,7 +172,8 @@ swap_names(const PmRewrite *rewrite, const char *kind, List *old, List *new)
 	forboth(lc, old, lc2, new)
 	{
 		const char *name = lfirst(lc);
-		char	   *away = pm_rewrite_scratch(rewrite, psprintf("_%c%d", pg_tolower(kind[0]), ++n));
+		char	   *away = rewrite->kind == REWRITE_INSTANT ? name_of_first(rewrite, name) :
+			pm_rewrite_scratch(rewrite, psprintf("_%c%d", pg_tolower(kind[0]), ++n));
 
 		statements = lappend(statements, pm_ddl_rewrite_rename(kind, quote_qualified_identifier(rewrite->schema, name), away));
 		statements = lappend(statements, pm_ddl_rewrite_rename(kind, quote_qualified_identifier(rewrite->schema, lfirst(lc2)), name));
@@ -334,6 +345,8 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(from), old_name),
 										   pm_ddl_rewrite_rename("TABLE", pm_qualified_name(to), rewrite->name)));
 	swap_all_names(rewrite, from, to);
+	if (rewrite->kind == REWRITE_INSTANT)
+		pm_instant_attach(rewrite);
 	pm_rewrite_run_sql(rewrite, sequences);
 	pm_rewrite_run_sql(rewrite, comments);
 	run_carried(on);
@@ -344,7 +357,10 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	if (rewrite->kind == REWRITE_UNDO)
 		leave_parent(rewrite);
 	pm_rewrite_note_table(rewrite, to);
-	if (rewrite->kind == REWRITE_CONVERT)
+	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 		pm_rewrite_manage(rewrite);
-	pm_rewrite_log(rewrite, NULL, rewrite->rows_done, pm_size_bytes(to), "swapped");
+	if (rewrite->kind == REWRITE_INSTANT)
+		pm_rewrite_log(rewrite, pm_qualified_name(from), -1, pm_size_bytes(from), "the table is the first partition now");
+	else
+		pm_rewrite_log(rewrite, NULL, rewrite->rows_done, pm_size_bytes(to), "swapped");
 }

@@ -120,7 +120,8 @@ pm_rewrite_manage(const PmRewrite *rewrite)
 	CreateOrder *order = order_of(rewrite, rewrite->frame);
 
 	/* what would be made has been made; what exists is adopted */
-	order->default_table = false;
+	if (rewrite->kind == REWRITE_CONVERT)
+		order->default_table = false;
 	(void) pm_create_parent(order);
 }
 
@@ -133,7 +134,7 @@ pm_rewrite_set(const PmRewrite *rewrite)
 {
 	PartSet    *set;
 
-	if (rewrite->kind == REWRITE_CONVERT)
+	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 		return pm_create_set(order_of(rewrite, rewrite->frame));
 	set = pm_config_read_one(rewrite->table);
 	if (set == NULL)
@@ -276,12 +277,12 @@ static void
 make_frame(PmRewrite *rewrite, List *windows)
 {
 	char	   *name = scratch_table(rewrite, "");
-	bool		is_whole = rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_UNDO;
+	bool		is_whole = PM_REWRITE_IS_WHOLE(rewrite->kind);
 	char	   *by = NULL;
 	const char *control;
 	bool		is_list;
 
-	if (rewrite->kind == REWRITE_CONVERT)
+	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 	{
 		control = pm_rewrite_option(rewrite, "control");
 		is_list = strcmp(pm_rewrite_option(rewrite, "type"), "list") == 0;
@@ -302,7 +303,7 @@ make_frame(PmRewrite *rewrite, List *windows)
 		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_autovacuum(name, false)));
 	if (is_whole)
 		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_table(name, rewrite->table,
-														 rewrite->kind == REWRITE_CONVERT ? control : NULL));
+														 PM_REWRITE_MAKES_SET(rewrite->kind) ? control : NULL));
 }
 
 static void
@@ -419,7 +420,7 @@ pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite)
 	LockRelationOid(rewrite->table, AccessShareLock);
 	foreach(lc, rewrite->sources)
 		LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessShareLock);
-	pm_rewrite_check(rewrite, !run->in_one);
+	pm_rewrite_check(rewrite, !run->in_one && rewrite->kind != REWRITE_INSTANT);
 	make_frame(rewrite, windows);
 	make_targets(rewrite, windows);
 	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_DRAIN)
@@ -427,7 +428,9 @@ pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite)
 		pm_rewrite_survey(rewrite);
 		make_rest(rewrite);
 	}
-	if (!run->in_one)
+	if (rewrite->kind == REWRITE_INSTANT)
+		pm_instant_prepare(rewrite);
+	else if (!run->in_one)
 		make_notes(rewrite);
 	foreach(lc, rewrite->sources)
 		pm_rewrite_add_source(rewrite, lfirst(lc));
@@ -488,7 +491,9 @@ unwatch(const PmRewrite *rewrite)
 void
 pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite)
 {
-	if (rewrite->name != NULL)
+	if (rewrite->name != NULL && rewrite->kind == REWRITE_INSTANT)
+		pm_instant_remove(rewrite);
+	else if (rewrite->name != NULL)
 		unwatch(rewrite);
 	drop_scratch(rewrite, rewrite->frame, "");
 	drop_scratch(rewrite, rewrite->rest, "_rest");
