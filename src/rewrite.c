@@ -167,7 +167,7 @@ apply_step(PmRewriteRun *run, PmRewrite *rewrite)
 {
 	if (!pm_rewrite_apply(run, rewrite))
 		return;
-	if (!pm_rewrite_is_built(rewrite))
+	if (!pm_rewrite_is_built(run, rewrite))
 	{
 		pm_rewrite_set_phase(rewrite, PHASE_BUILD);
 		return;
@@ -272,6 +272,7 @@ next_phase_step(PmRewriteRun *run, PmRewrite *rewrite)
 	{
 		case PHASE_PREPARE:
 			run->has_readers = false;
+			run->built = run->model = NIL;
 			pm_rewrite_prepare(run, rewrite);
 			break;
 		case PHASE_WATCH:
@@ -279,6 +280,7 @@ next_phase_step(PmRewriteRun *run, PmRewrite *rewrite)
 			break;
 		case PHASE_COPY:
 			run->has_readers = false;
+			run->built = NIL;
 			pm_rewrite_copy(run, rewrite);
 			break;
 		case PHASE_BUILD:

@@ -120,7 +120,8 @@ typedef struct PmRewriteRun
 	bool		has_readers;	/* it was looked who is to be waited for: */
 	int			nreaders;
 	VirtualTransactionId *readers;
-	List	   *analyzed;		/* OIDs of targets */
+	List	   *built;			/* OIDs of targets that have all */
+	List	   *model;			/* OIDs of the indexes that they are like */
 	PmPhase		told;			/* phase that the user was told of */
 } PmRewriteRun;
 
@@ -233,6 +234,7 @@ extern void pm_rewrite_survey(PmRewrite *rewrite);
 extern void pm_rewrite_expand(PmRewrite *rewrite);
 
 /* ---------- rewrite_index.c ---------- */
+extern List *pm_rewrite_model_indexes(const PmRewrite *rewrite);
 extern bool pm_rewrite_has_indexes(const PmRewrite *rewrite, Oid table);
 extern Oid	pm_rewrite_index_for(const PmRewrite *rewrite, Oid source, Oid index, Oid target);
 extern void pm_rewrite_pair_indexes(const PmRewrite *rewrite, Oid from, Oid to, List **old, List **new);
@@ -250,7 +252,7 @@ extern void pm_instant_attach(const PmRewrite *rewrite);
 
 /* ---------- rewrite_build.c ---------- */
 extern List *pm_rewrite_targets(const PmRewrite *rewrite);
-extern bool pm_rewrite_is_built(const PmRewrite *rewrite);
+extern bool pm_rewrite_is_built(PmRewriteRun *run, const PmRewrite *rewrite);
 extern bool pm_rewrite_build_next(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_rewrite_build_target(PmRewrite *rewrite, Oid target);
 extern void pm_rewrite_fill(PmRewrite *rewrite);

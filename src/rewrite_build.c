@@ -126,18 +126,23 @@ cluster(const PmRewrite *rewrite, Oid target)
 	return true;
 }
 
+/* does the next thing for one target, statistics last; false if it has all */
 static bool
-analyze(PmRewriteRun *run, const PmRewrite *rewrite, Oid target)
+build_next(PmRewriteRun *run, PmRewrite *rewrite, Oid target)
 {
 	MemoryContext old;
 
-	if (list_member_oid(run->analyzed, target))
+	if (list_member_oid(run->built, target))
 		return false;
-	pm_ddl_analyze(target, rewrite->owner, false);
+	if (pm_rewrite_build_index(rewrite, target) || cluster(rewrite, target) ||
+		build_foreign_key(rewrite, target, false))
+		return true;
+	if (!run->in_one)
+		pm_ddl_analyze(target, rewrite->owner, false);
 	old = MemoryContextSwitchTo(run->context);
-	run->analyzed = lappend_oid(run->analyzed, target);
+	run->built = lappend_oid(run->built, target);
 	MemoryContextSwitchTo(old);
-	return true;
+	return !run->in_one;
 }
 
 
@@ -156,16 +161,28 @@ pm_rewrite_build_target(PmRewrite *rewrite, Oid target)
 
 /*
  * pm_rewrite_is_built tells whether targets have the indexes of the table that they
- * are like; some may have come, or gone, meanwhile.
+ * are like; some may have come, or gone, meanwhile.  While those of that table are
+ * the same, nobody has to look.
  */
 bool
-pm_rewrite_is_built(const PmRewrite *rewrite)
+pm_rewrite_is_built(PmRewriteRun *run, const PmRewrite *rewrite)
 {
+	List	   *model = pm_rewrite_model_indexes(rewrite);
+	MemoryContext old;
 	ListCell   *lc;
 
+	if (run->model != NIL && equal(run->model, model))
+		return true;
 	foreach(lc, pm_rewrite_targets(rewrite))
-		if (!pm_rewrite_has_indexes(rewrite, lfirst_oid(lc)))
-			return false;
+	{
+		if (pm_rewrite_has_indexes(rewrite, lfirst_oid(lc)))
+			continue;
+		run->built = NIL;
+		return false;
+	}
+	old = MemoryContextSwitchTo(run->context);
+	run->model = list_copy(model);
+	MemoryContextSwitchTo(old);
 	return true;
 }
 
@@ -183,14 +200,8 @@ pm_rewrite_build_next(PmRewriteRun *run, PmRewrite *rewrite)
 	ListCell   *lc;
 
 	foreach(lc, targets)
-	{
-		Oid			target = lfirst_oid(lc);
-
-		if (pm_rewrite_build_index(rewrite, target) || cluster(rewrite, target) ||
-			build_foreign_key(rewrite, target, false) ||
-			(!run->in_one && analyze(run, rewrite, target)))
+		if (build_next(run, rewrite, lfirst_oid(lc)))
 			return true;
-	}
 	/* the new parent takes over what its partitions have */
 	return rewrite->kind == REWRITE_CONVERT &&
 		(pm_rewrite_build_index(rewrite, rewrite->frame) || build_foreign_key(rewrite, rewrite->frame, true));
@@ -246,6 +257,6 @@ pm_rewrite_fill(PmRewrite *rewrite)
 		PlanStep   *step = lfirst(lc);
 
 		if (step->kind == STEP_CREATE)
-			(void) pm_rewrite_make_target(rewrite, pm_rewrite_frame(rewrite), tmpl, &step->bound, 0);
+			(void) pm_rewrite_make_target(rewrite, frame, tmpl, &step->bound, 0);
 	}
 }

@@ -156,6 +156,13 @@ pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 	return pairs;
 }
 
+/* pm_rewrite_model_indexes returns the indexes that targets should have, of the table that they are like. */
+List *
+pm_rewrite_model_indexes(const PmRewrite *rewrite)
+{
+	return indexes_of(rewrite, model_of(rewrite));
+}
+
 /* pm_rewrite_has_indexes tells whether a table has the indexes that it should, and no other. */
 bool
 pm_rewrite_has_indexes(const PmRewrite *rewrite, Oid table)

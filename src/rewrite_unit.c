@@ -310,11 +310,12 @@ static void
 make_targets(PmRewrite *rewrite, List *windows)
 {
 	PmTemplate *tmpl = pm_rewrite_template(rewrite);
+	PmLook	   *frame = pm_rewrite_frame(rewrite);
 	int			n = 0;
 	ListCell   *lc;
 
 	foreach(lc, windows)
-		(void) pm_rewrite_make_target(rewrite, pm_rewrite_frame(rewrite), tmpl, lfirst(lc), ++n);
+		(void) pm_rewrite_make_target(rewrite, frame, tmpl, lfirst(lc), ++n);
 }
 
 /* the rest takes the rows for which there is no target yet */
