@@ -140,7 +140,9 @@ typedef void (*shmem_request_hook_type) (void);
 #else
 #define pm_number_of_proc(proc) ((proc)->pgprocno)
 #endif
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+#define pm_is_background_worker(proc) ((proc)->backendType == B_BG_WORKER)
+#elif PG_VERSION_NUM >= 180000
 #define pm_is_background_worker(proc) (!(proc)->isRegularBackend)
 #else
 #define pm_is_background_worker(proc) ((proc)->isBackgroundWorker)

@@ -20,7 +20,8 @@ sub set_conf
 
 	$node->safe_psql('postgres', "ALTER SYSTEM SET $name = '$value'");
 	$node->reload;
-	$node->poll_query_until('postgres', "SELECT setting = '$value' FROM pg_settings WHERE name = '$name'")
+	# a psql that the server turns away, while it recovers, does not read its input
+	poll_until(sub { eval { $node->safe_psql('postgres', "SELECT setting = '$value' FROM pg_settings WHERE name = '$name'") eq 't' } })
 	  or die "$name does not become $value";
 	return;
 }
