@@ -81,10 +81,14 @@ pm_asked_manner(FunctionCallInfo fcinfo, PmAsked *asked)
 	int			argno = PG_NARGS() - 3;
 
 	asked->mode = pm_asked_text(fcinfo, argno, "p_mode");
-	if (asked->kind == REWRITE_CONVERT && strcmp(asked->mode, "instant") == 0)
+	if (asked->kind != REWRITE_CONVERT)
+		(void) pm_asked_word(fcinfo, argno, "p_mode", "online", "locking");
+	else if (strcmp(asked->mode, "instant") == 0)
 		asked->kind = REWRITE_INSTANT;
-	else
-		asked->mode = pm_asked_word(fcinfo, argno, "p_mode", "online", "locking");
+	else if (strcmp(asked->mode, "online") != 0 && strcmp(asked->mode, "locking") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("p_mode must be \"online\", \"locking\" or \"instant\", not \"%s\"", asked->mode)));
 	pm_asked_option(asked, "policy", pm_asked_word(fcinfo, argno + 1, "p_policy", "strict", "fast"));
 	if (PG_ARGISNULL(argno + 2))
 		return;

@@ -75,8 +75,31 @@ pm_ddl_rewrite_strip(Oid table)
 {
 	return pm_catalog_strings("SELECT DISTINCT format('REVOKE ALL ON TABLE %I.%I FROM %s', n.nspname, c.relname,"
 							  "  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)"
-							  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, aclexplode(c.relacl) a"
+							  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL (SELECT c.relacl AS acl"
+							  "  UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = c.oid) g, aclexplode(g.acl) a"
 							  " WHERE c.oid = $1 AND a.grantee <> c.relowner", table);
+}
+
+/*
+ * pm_ddl_rewrite_bare takes from a table what its new parent has, and a partition
+ * must not have itself, or has not: nobody is to come to its rows but through the
+ * parent.
+ */
+List *
+pm_ddl_rewrite_bare(Oid table)
+{
+	return list_concat(pm_ddl_rewrite_strip(table), pm_catalog_strings(
+		"SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, n.nspname, c.relname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+		" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.tgrelid = $1 AND NOT t.tgisinternal"
+		" UNION ALL SELECT format('ALTER TABLE %I.%I ALTER COLUMN %I DROP IDENTITY', n.nspname, c.relname, a.attname) FROM pg_attribute a"
+		" JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity <> ''"
+		" UNION ALL SELECT format('ALTER PUBLICATION %I DROP TABLE %I.%I', p.pubname, n.nspname, c.relname) FROM pg_publication_rel r"
+		" JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.prrelid = $1"
+		" UNION ALL SELECT format('DROP POLICY %I ON %I.%I', p.polname, n.nspname, c.relname) FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid"
+		" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.polrelid = $1"
+		" UNION ALL SELECT format('ALTER TABLE %I.%I DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) FROM pg_class c"
+		" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 AND (c.relrowsecurity OR c.relforcerowsecurity)", table));
 }
 
 /*
@@ -189,6 +212,24 @@ pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key, co
 {
 	return psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", table, quote_identifier(name),
 					bound_test(key, bound));
+}
+
+/* pm_ddl_exclude keeps rows of a range out of a default; those that are there are looked at later. */
+char *
+pm_ddl_exclude(const char *table, const char *name, const PartKey *key, const PartBound *bound)
+{
+	const char *column = quote_identifier(key->attname);
+	const char *type = format_type_be_qualified(key->type);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NULL", table, quote_identifier(name), column);
+	if (!bound->lower_open)
+		appendStringInfo(&buf, " OR %s < %s::%s", column, pm_key_literal(key, bound->lower_raw), type);
+	if (!bound->upper_open)
+		appendStringInfo(&buf, " OR %s >= %s::%s", column, pm_key_literal(key, bound->upper_raw), type);
+	appendStringInfoString(&buf, ") NOT VALID");
+	return buf.data;
 }
 
 /* pm_ddl_rewrite_not_null: where a constraint says so already, no row is looked at. */

@@ -16,6 +16,7 @@
 extern char *pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by);
 extern List *pm_ddl_rewrite_table(const char *frame, Oid like, const char *control);
 extern List *pm_ddl_rewrite_strip(Oid table);
+extern List *pm_ddl_rewrite_bare(Oid table);
 extern List *pm_ddl_rewrite_privileges(const char *table, Oid like);
 extern List *pm_ddl_rewrite_notes(const char *notes, Oid table, const PmRowKey *key);
 extern List *pm_ddl_rewrite_watch(const char *source, const char *trigger,
@@ -31,6 +32,8 @@ extern char *pm_ddl_rewrite_validate(const char *table, const char *name);
 extern char *pm_ddl_rewrite_drop_constraint(const char *table, const char *name);
 extern char *pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key,
 								  const PartBound *bound);
+extern char *pm_ddl_exclude(const char *table, const char *name, const PartKey *key,
+							const PartBound *bound);
 extern char *pm_ddl_rewrite_not_null(const char *table, const char *column);
 extern char *pm_ddl_rewrite_constraint(const char *table, const char *name, const char *index, Oid like);
 extern char *pm_ddl_rewrite_drop_index(const char *index);

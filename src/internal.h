@@ -36,6 +36,7 @@ extern int	pm_max_create;		/* partitions a run may make */
 extern int	pm_on_demand_timeout;	/* ms */
 extern int	pm_on_demand_max;	/* partitions a statement may have made */
 extern int	pm_move_rows;		/* rows a creation may move out of the default */
+extern int	pm_max_default_scan;	/* kB of it that may be read under a lock */
 extern int	pm_log_days;
 extern int	pm_detach_timeout;	/* ms */
 extern int	pm_drop_pause;		/* ms for each gigabyte dropped */
@@ -404,6 +405,10 @@ extern void pm_reattach(Oid parent, Oid partition, TimestampTz now);
 extern int64 pm_drop_default(Oid parent, TimestampTz now);
 extern char *pm_default_finite(const PartKey *key);
 extern bool pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *raw);
+
+/* ---------- exclude.c ---------- */
+extern bool pm_exclude_is_large(Oid table);
+extern bool pm_exclude(const PmLook *look, const PartPlan *plan, const PlanStep *step);
 
 /* ---------- rewrite_policy.c ---------- */
 extern bool pm_policy_drains(const PmLook *look);

@@ -32,6 +32,7 @@ int			pm_lock_timeout = 100;
 int			pm_step_timeout = 600000;
 int			pm_max_create = 1000;
 int			pm_move_rows = 10000;
+int			pm_max_default_scan = 65536;
 int			pm_on_demand_timeout = 2000;
 int			pm_on_demand_max = 100;
 int			pm_log_days = 90;
@@ -128,6 +129,12 @@ define_run_settings(void)
 							&pm_move_rows,
 							10000, 0, INT_MAX,
 							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("partmgr.max_default_scan",
+							"Sets how large a default partition may be to be read under a lock when a partition is attached.",
+							"Where it is larger the worker excludes the range by a constraint first.",
+							&pm_max_default_scan,
+							65536, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 }
 
 /* settings of statements that need a partition */

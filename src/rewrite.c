@@ -249,6 +249,10 @@ build_some(PmRewriteRun *run, PmRewrite *rewrite)
 		pm_rewrite_restart(rewrite);
 		return;
 	}
+	if (!run->in_one && !run->is_excluded && PM_REWRITE_KEEPS_RANGES(rewrite->kind) &&
+		pm_exclude_sources(rewrite))
+		return;
+	run->is_excluded = true;
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -273,6 +277,7 @@ next_phase_step(PmRewriteRun *run, PmRewrite *rewrite)
 		case PHASE_PREPARE:
 			run->has_readers = false;
 			run->built = run->model = NIL;
+			run->is_excluded = false;
 			pm_rewrite_prepare(run, rewrite);
 			break;
 		case PHASE_WATCH:

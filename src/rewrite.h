@@ -36,6 +36,10 @@ typedef enum PmRewriteKind
 
 #define PM_REWRITE_KINDS (REWRITE_INSTANT + 1)
 
+/* partitions of a set are replaced by others, of the same ranges */
+#define PM_REWRITE_KEEPS_RANGES(kind) \
+	((kind) == REWRITE_SPLIT || (kind) == REWRITE_MERGE || (kind) == REWRITE_INTERVAL || (kind) == REWRITE_COMPRESS)
+
 /* a table is replaced by another one, under its name */
 #define PM_REWRITE_MAKES_SET(kind) ((kind) == REWRITE_CONVERT || (kind) == REWRITE_INSTANT)
 #define PM_REWRITE_IS_WHOLE(kind) (PM_REWRITE_MAKES_SET(kind) || (kind) == REWRITE_UNDO)
@@ -120,6 +124,7 @@ typedef struct PmRewriteRun
 	bool		has_readers;	/* it was looked who is to be waited for: */
 	int			nreaders;
 	VirtualTransactionId *readers;
+	bool		is_excluded;	/* the default need not be read */
 	List	   *built;			/* OIDs of targets that have all */
 	List	   *model;			/* OIDs of the indexes that they are like */
 	PmPhase		told;			/* phase that the user was told of */
@@ -241,6 +246,10 @@ extern void pm_rewrite_pair_indexes(const PmRewrite *rewrite, Oid from, Oid to, 
 extern bool pm_rewrite_build_index(const PmRewrite *rewrite, Oid table);
 
 extern List *pm_rewrite_wider_indexes(const PmRewrite *rewrite, List **statements);
+
+/* ---------- exclude.c ---------- */
+extern bool pm_exclude_sources(const PmRewrite *rewrite);
+extern void pm_exclude_end(const PmRewrite *rewrite);
 
 /* ---------- rewrite_instant.c ---------- */
 extern void pm_instant_prepare(const PmRewrite *rewrite);

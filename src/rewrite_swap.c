@@ -493,6 +493,7 @@ swap_partitions(PmRewrite *rewrite)
 	}
 	if (rewrite->kind == REWRITE_DRAIN)
 		attach_rest(rewrite, set, frame_name, look->dflt->name);
+	pm_exclude_end(rewrite);
 	pm_rewrite_run_sql(rewrite, back);
 	note_compressed(rewrite, frame);
 }

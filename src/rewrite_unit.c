@@ -495,7 +495,11 @@ pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite)
 	if (rewrite->name != NULL && rewrite->kind == REWRITE_INSTANT)
 		pm_instant_remove(rewrite);
 	else if (rewrite->name != NULL)
+	{
 		unwatch(rewrite);
+		if (PM_REWRITE_KEEPS_RANGES(rewrite->kind))
+			pm_exclude_end(rewrite);
+	}
 	drop_scratch(rewrite, rewrite->frame, "");
 	drop_scratch(rewrite, rewrite->rest, "_rest");
 	drop_scratch(rewrite, rewrite->notes, "_notes");

@@ -351,6 +351,14 @@ create_step(PmWorkerRun *run)
 			break;
 	}
 	PM_FAILPOINT("maintain-looked");
+	run->exclusive = look->dflt != NULL;
+	run->target = look->dflt ? look->dflt->oid : InvalidOid;
+	if (pm_exclude(look, plan, step))
+	{
+		run->steps++;
+		return true;
+	}
+	run->target = InvalidOid;
 	if (step == NULL)
 	{
 		pm_note_backfill(look->set, &order, plan);
