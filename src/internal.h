@@ -413,6 +413,7 @@ extern bool pm_exclude(const PmLook *look, const PartPlan *plan, const PlanStep 
 /* ---------- rewrite_policy.c ---------- */
 extern bool pm_policy_drains(const PmLook *look);
 extern Partition *pm_policy_compresses(const PmLook *look, const PlanPoint *point);
+extern void pm_policy_check(const PmLook *look, PartPlan *plan);
 extern void pm_policy_plan(const PmLook *look, const PlanPoint *point, PartPlan *plan);
 extern char *pm_policy_text(const PartSet *set, const PlanStep *step);
 extern void pm_policy_queue(const PmLook *look, const PlanStep *step, TimestampTz now);

@@ -185,6 +185,7 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 		}
 	}
 	pm_catalog_check_steps(look, *tmpl, plan);
+	pm_policy_check(look, plan);
 	if (order->upkeep)
 		pm_upkeep_check(set, plan);
 	return plan;

@@ -190,6 +190,7 @@ extern bool pm_rewrite_run_next(MemoryContext context);
 
 /* ---------- rewrite_unit.c ---------- */
 extern void pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite);
+extern bool pm_rewrite_is_source(const PmRewrite *rewrite, Oid relation);
 extern void pm_rewrite_add_source(PmRewrite *rewrite, const PmSource *source);
 extern List *pm_rewrite_missing(const PmRewrite *rewrite);
 extern bool pm_rewrite_add_missing(PmRewrite *rewrite);

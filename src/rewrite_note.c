@@ -152,19 +152,6 @@ read_key(Note *note, TupleTableSlot *row)
 	return true;
 }
 
-static void
-put_key(Note *note, TupleTableSlot *row)
-{
-	if (!read_key(note, row))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the key of table \"%s\" was changed while it is rewritten",
-						RelationGetRelationName(note->notes)),
-				 errhint("End the rewrite with cancel_rewrite().")));
-	ExecStoreVirtualTuple(note->slot);
-	ExecSimpleRelationInsert(note->target, note->estate, note->slot);
-}
-
 /* a note of its own, without a key */
 static void
 put_truncate(Note *note)
@@ -173,6 +160,19 @@ put_truncate(Note *note)
 	memset(note->slot->tts_isnull, true, sizeof(bool) * (note->n + 1));
 	note->slot->tts_values[0] = CharGetDatum('t');
 	note->slot->tts_isnull[0] = false;
+	ExecStoreVirtualTuple(note->slot);
+	ExecSimpleRelationInsert(note->target, note->estate, note->slot);
+}
+
+static void
+put_key(Note *note, TupleTableSlot *row)
+{
+	/* a key of another type: the writer is not to blame, but it is copied again */
+	if (!read_key(note, row))
+	{
+		put_truncate(note);
+		return;
+	}
 	ExecStoreVirtualTuple(note->slot);
 	ExecSimpleRelationInsert(note->target, note->estate, note->slot);
 }

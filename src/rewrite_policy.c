@@ -235,6 +235,32 @@ pm_policy_plan(const PmLook *look, const PlanPoint *point, PartPlan *plan)
 	plan_compression(look, point, plan);
 }
 
+/* pm_policy_check leaves a partition whose rows are being rewritten where it is. */
+void
+pm_policy_check(const PmLook *look, PartPlan *plan)
+{
+	PmRewrite	rewrite = {0};
+	bool		is_read = false;
+	ListCell   *lc;
+
+	foreach(lc, plan->steps)
+	{
+		PlanStep   *step = lfirst(lc);
+
+		if (step->kind != STEP_RETIRE || step->blocked)
+			continue;
+		if (!is_read)
+			(void) pm_rewrite_read(pm_rewrite_open(look->set->parent), &rewrite);
+		is_read = true;
+		if (!pm_rewrite_is_source(&rewrite, step->partition->oid))
+			continue;
+		step->blocked = psprintf("rewrite " INT64_FORMAT " copies the rows of partition %s", rewrite.id,
+								 pm_full_name(step->partition));
+		step->blocked_code = ERRCODE_OBJECT_IN_USE;
+		step->is_waiting = true;
+	}
+}
+
 /* pm_policy_text is what a person would run for a step that is left to the engine. */
 char *
 pm_policy_text(const PartSet *set, const PlanStep *step)

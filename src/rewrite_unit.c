@@ -174,8 +174,9 @@ pm_rewrite_target_name(const PmRewrite *rewrite, const PartSet *set, const PartB
 	return pm_name_partition(rewrite->name, set->name_format, &set->key, &set->grid, bound);
 }
 
-static bool
-is_source(const PmRewrite *rewrite, Oid relation)
+/* pm_rewrite_is_source tells whether rows of a table are copied in this swap. */
+bool
+pm_rewrite_is_source(const PmRewrite *rewrite, Oid relation)
 {
 	ListCell   *lc;
 
@@ -192,7 +193,7 @@ name_for_now(const PmRewrite *rewrite, const PartSet *set, const PartBound *boun
 	char	   *name = pm_rewrite_target_name(rewrite, set, bound);
 	Oid			taken = get_relname_relid(name, get_namespace_oid(rewrite->schema, false));
 
-	if (OidIsValid(taken) && is_source(rewrite, taken))
+	if (OidIsValid(taken) && pm_rewrite_is_source(rewrite, taken))
 		return pm_rewrite_scratch(rewrite, psprintf("_t%d", n));
 	return name;
 }
@@ -377,7 +378,7 @@ pm_rewrite_missing(const PmRewrite *rewrite)
 		return NIL;
 	(void) pm_rewrite_choose(&now, &windows);
 	foreach(lc, now.sources)
-		if (!is_source(rewrite, ((PmSource *) lfirst(lc))->oid))
+		if (!pm_rewrite_is_source(rewrite, ((PmSource *) lfirst(lc))->oid))
 			missing = lappend(missing, lfirst(lc));
 	return missing;
 }
@@ -520,7 +521,7 @@ is_left(const PmRewrite *rewrite, const PmSource *source)
 {
 	return get_rel_name(source->oid) != NULL && source->oid != rewrite->table &&
 		(!get_rel_relispartition(source->oid) ||
-		 is_source(rewrite, get_partition_parent(source->oid, true)));
+		 pm_rewrite_is_source(rewrite, get_partition_parent(source->oid, true)));
 }
 
 static void

@@ -279,6 +279,17 @@ foreach my $change (
 	is_failed($node, $change->[1], $change->[0]);
 }
 
+# a key of another type, and again of the old one: writers are not disturbed
+$steps = at_step('convert', $copied);
+write_rows(q{ALTER TABLE ev ALTER id TYPE numeric; INSERT INTO ev VALUES (5000, 5, 5, 'numeric'); UPDATE ev SET id = -id WHERE id = 7;
+	ALTER TABLE ev ALTER id TYPE bigint});
+$steps->go;
+is_done($node, 'a key that was of another type for a while');
+$steps = at_step('convert', $copied);
+write_rows(q{ALTER TABLE ev ALTER id TYPE numeric; INSERT INTO ev VALUES (5000, 5, 5, 'numeric')});
+$steps->go;
+is_failed($node, qr/was changed/, 'a key of another type');
+
 # switched off before the copy has begun
 $steps = at_step('convert', "phase = 'copy'");
 $node->safe_psql('postgres', 'ALTER TABLE ev DISABLE TRIGGER USER');
@@ -314,6 +325,16 @@ like(progress($node, 'message'), qr/the range, or the parent, of public.ev_p20 w
 is_same($node, 'a partition detached before the end of unpartition');
 is($node->safe_psql('postgres', "SELECT to_regclass('ev_p20') IS NOT NULL"), 't', 'which is not dropped');
 $node->safe_psql('postgres', 'DROP TABLE IF EXISTS ev_p20');
+
+# retention does not take what is being rewritten
+$steps = at_step('undo', "phase = 'apply'");
+$node->safe_psql('postgres', q{UPDATE part_config SET retention = '20', automatic_maintenance = 'on' WHERE parent_table = 'ev'::regclass; SET ROLE app; INSERT INTO ev VALUES (5000, 100, 5, 'x')});
+copy_of($node);
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT reason, ' ') FROM run_partition_maintenance('ev', true) WHERE step = 'detach' AND status = 'blocked' AND partition_name LIKE '%ev_p0'}),
+	"rewrite " . progress($node, 'id') . ' copies the rows of partition public.ev_p0', 'retention does not take what is being rewritten');
+$node->safe_psql('postgres', q{SET ROLE app; SELECT run_maintenance('ev')});
+$steps->go;
+is_done($node, 'maintenance while a set is undone');
 
 # what was changed of the table, but for columns
 $steps = at_step('convert', $copied);
