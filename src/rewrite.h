@@ -114,6 +114,7 @@ typedef struct PmRewriteRun
 	bool		wants_swap;		/* what was noted is applied, but for a little */
 	bool		in_one;			/* all in one transaction, under lock */
 	bool		strict;			/* wait for those who would see too few rows */
+	int64		lag;			/* notes that the last step has found */
 	bool		apply_all;		/* all notes in one statement: values change places */
 	TransactionId written;		/* the last one that wrote to targets, if known */
 	ErrorData  *problem;		/* for the note of it */

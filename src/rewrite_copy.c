@@ -47,8 +47,9 @@
 /* notes that one statement applies */
 #define APPLY_LIMIT 10000
 
-/* so few are left to be applied while writers wait */
-#define FEW_NOTES 500
+/* so few are left to be applied while writers wait; more, if it will not get less */
+#define FEW_NOTES 100
+#define SOME_NOTES 2000
 
 /* ---------- statements ---------- */
 
@@ -509,6 +510,7 @@ bool
 pm_rewrite_apply(PmRewriteRun *run, PmRewrite *rewrite)
 {
 	int64		lag;
+	int64		lag_before = run->lag;
 	ListCell   *lc;
 
 	foreach(lc, rewrite->sources)
@@ -520,10 +522,10 @@ pm_rewrite_apply(PmRewriteRun *run, PmRewrite *rewrite)
 	}
 	if (pm_rewrite_add_missing(rewrite))
 		return false;
-	lag = pm_rewrite_lag(rewrite);
+	lag = run->lag = pm_rewrite_lag(rewrite);
 	if (lag == 0)
 		return true;
 	apply_notes(run, rewrite);
 	pm_rewrite_expand(rewrite);
-	return lag < FEW_NOTES;
+	return lag < FEW_NOTES || (lag < SOME_NOTES && lag_before > 0 && lag >= lag_before);
 }

@@ -26,7 +26,7 @@ cd "$(dirname "$0")/.."
 servers=${PARTMGR_ASSERT:-/var/cache/partmgr/assert}
 
 # a server that lacks something gets a new number, and is built again
-edition=1
+edition=2
 
 # fetch MAJOR: unpack the source below the current directory, with Debian's
 # patches (extension_destdir of 15 is one)
@@ -49,7 +49,7 @@ fetch()
 # libraries into /usr/lib/postgresql.
 prefix=$servers/postgresql
 
-# build MAJOR: what nothing of ours is about (ICU, readline, compression) stays out
+# build MAJOR: what nothing of ours is about (ICU, readline, zlib) stays out
 build()
 {
 	local to=$prefix-$1 flags=${PARTMGR_ASSERT_FLAGS:-}
@@ -66,7 +66,7 @@ build()
 		unset MAKELEVEL MAKEFLAGS MFLAGS
 		cd "$work/postgresql-$1"*/ &&
 			./configure --prefix="$to" --enable-cassert --enable-debug --enable-tap-tests \
-				--without-readline --without-zlib $([ "$1" -lt 16 ] || echo --without-icu) \
+				--without-readline --without-zlib --with-lz4 $([ "$1" -lt 16 ] || echo --without-icu) \
 				CFLAGS='-O1 -g -fno-omit-frame-pointer' CPPFLAGS="$flags" &&
 			make -s -j2 && make -s -j2 -C contrib && make -s install && make -s -C contrib install &&
 			cp src/tools/valgrind.supp "$to/"
