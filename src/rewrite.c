@@ -34,9 +34,13 @@
 
 #include "compat.h"
 
-/* pauses after a lock was not to be had, or a reader not gone */
+/* pauses after a lock was not to be had: those who were kept waiting by that go first */
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS 5000
+
+/* to look again whether a reader is gone keeps nobody waiting */
+#define LOOK_FIRST_MS 5
+#define LOOK_MAX_MS 1000
 
 /* transactions that build are not shorter than this */
 #define BUILD_MS 200
@@ -182,7 +186,7 @@ apply_step(PmRewriteRun *run, PmRewrite *rewrite)
 	if (run->wants_swap)
 		return;
 	pm_rewrite_note(run->id, reader_text(run));
-	run->pause_ms = Min(PAUSE_FIRST_MS << Min(run->busy++, 4), 1000);
+	run->pause_ms = Min(LOOK_FIRST_MS << Min(run->busy++, 8), LOOK_MAX_MS);
 }
 
 static void
