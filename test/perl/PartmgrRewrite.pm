@@ -306,7 +306,9 @@ BEGIN
 END $$;
 CREATE OR REPLACE FUNCTION act() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-	k int := random() * 13; i bigint := 1 + random() * 20000; j bigint; w int := random() * 49;
+	k int := random() * 15; i bigint := 1 + random() * 20000; j bigint; w int := random() * 49;
+	-- now and then a value that is stored outside of the row
+	v text := CASE WHEN random() < 0.1 THEN (SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 100)) ELSE 'short' END;
 BEGIN
 	-- one writer per row at a time
 	PERFORM pg_advisory_xact_lock(i);
@@ -317,7 +319,10 @@ BEGIN
 	WHEN k < 9 THEN DELETE FROM ev WHERE id = i; DELETE FROM model WHERE id = i;
 	WHEN k < 10 THEN j := nextval('act_ids'); UPDATE ev SET id = j WHERE id = i; UPDATE model SET id = j WHERE id = i;
 	WHEN k < 11 THEN UPDATE ev SET t = 'late' WHERE id = i; PERFORM pg_sleep(random() * 0.05); UPDATE model SET t = 'late' WHERE id = i;
-	WHEN k < 12 THEN BEGIN DELETE FROM ev WHERE id = i; RAISE division_by_zero; EXCEPTION WHEN division_by_zero THEN NULL; END;
+	WHEN k < 12 THEN UPDATE ev SET t = v WHERE id = i; UPDATE model SET t = v WHERE id = i;
+	WHEN k < 13 THEN PERFORM FROM ev WHERE id = i FOR UPDATE; UPDATE ev SET n = 0, t = t || 'x' WHERE id = i; UPDATE model SET n = 0, t = t || 'x' WHERE id = i;
+	WHEN k < 14 THEN INSERT INTO ev SELECT id, at, -1, v FROM ev WHERE id = i ON CONFLICT DO NOTHING;
+	WHEN k < 15 THEN BEGIN DELETE FROM ev WHERE id = i; RAISE division_by_zero; EXCEPTION WHEN division_by_zero THEN NULL; END;
 	ELSE DELETE FROM ev WHERE id = i; DELETE FROM model WHERE id = i; INSERT INTO ev VALUES (i, w, 2, 'again'); INSERT INTO model VALUES (i, w, 2, 'again');
 	END CASE;
 END $$;
