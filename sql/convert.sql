@@ -44,10 +44,10 @@ CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql SET search_pat
 $$;
 -- what is left of a rewrite: nothing
 CREATE VIEW remains AS
-	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%' AND relname NOT LIKE '%\_rest\_%'
+	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%'
 	UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite%'
-	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND conname NOT LIKE '%\_rest\_%' AND contype <> 'n'
-	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%' AND stxname NOT LIKE '%\_rest\_%';
+	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND contype <> 'n'
+	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%';
 
 --
 -- everything that a table can have

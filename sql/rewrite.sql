@@ -36,10 +36,10 @@ CREATE FUNCTION named(t regclass) RETURNS text LANGUAGE sql AS $$
 		UNION SELECT conname FROM pg_constraint WHERE conrelid = t AND contype NOT IN ('n')) x(what) $$;
 -- what is left of a rewrite: nothing
 CREATE VIEW remains AS
-	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%' AND relname NOT LIKE '%\_rest\_%'
+	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%'
 	UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite%'
-	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND conname NOT LIKE '%\_rest\_%' AND contype <> 'n'
-	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%' AND stxname NOT LIKE '%\_rest\_%';
+	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND contype <> 'n'
+	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%';
 
 --
 -- the default is drained
@@ -206,6 +206,100 @@ SELECT is_kept('cold');
 SELECT * FROM remains;
 
 --
+-- what a partition has of its own stays with who takes its place
+--
+
+-- all that can be known of a partition, one line each, without its name
+CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', 'column', attname, CASE WHEN attnotnull THEN 'not null' END, pg_get_expr(adbin, adrelid), attstorage, nullif(attcompression, ''),
+			nullif(attstattarget, -1), (SELECT string_agg(o, ' ') FROM unnest(attoptions) o WHERE o LIKE 'n\_%'), col_description(t, attnum), (SELECT string_agg(split_part(x::text, '/', 1), ',' ORDER BY x::text) FROM unnest(attacl) x))
+		FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = t AND attnum > 0 AND NOT attisdropped
+	UNION ALL SELECT concat_ws(' ', 'index', regexp_replace(pg_get_indexdef(indexrelid), '^(.*) ON \S*', '\1'), CASE WHEN indisreplident THEN 'identity' END,
+			CASE WHEN indisclustered THEN 'clustered' END, obj_description(indexrelid, 'pg_class'),
+			(SELECT string_agg(attnum || '=' || attstattarget, ',') FROM pg_attribute WHERE attrelid = indexrelid AND attstattarget >= 0)) FROM pg_index WHERE indrelid = t
+	UNION ALL SELECT concat_ws(' ', 'constraint', conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE conrelid = t AND contype NOT IN ('n', 't')
+	UNION ALL SELECT concat_ws(' ', 'table', c.relnamespace::regnamespace, c.relreplident, c.reloptions, x.reloptions, c.relacl IS NULL, obj_description(t, 'pg_class')) FROM pg_class c JOIN pg_class x ON x.oid = c.reltoastrelid WHERE c.oid = t
+	UNION ALL SELECT concat_ws(' ', 'sequence', objid::regclass, attname) FROM pg_depend JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+		WHERE classid = 'pg_class'::regclass AND refobjid = t AND deptype = 'a' AND objsubid = 0 AND refobjsubid > 0 AND pg_depend.objid IN (SELECT oid FROM pg_class WHERE relkind = 'S')
+	UNION ALL SELECT concat_ws(' ', 'statistics', stxname, pg_get_statisticsobjdef_columns(oid)) FROM pg_statistic_ext WHERE stxrelid = t
+$$;
+CREATE TABLE was (line text);
+CREATE FUNCTION differs(t regclass) RETURNS TABLE (was text, "is" text) LANGUAGE sql AS $$
+	SELECT * FROM ((SELECT line, NULL FROM rewrite_test.was EXCEPT ALL SELECT rewrite_test.about(t), NULL) UNION ALL (SELECT NULL, rewrite_test.about(t) EXCEPT ALL SELECT NULL, line FROM rewrite_test.was)) x(was, "is") ORDER BY was COLLATE "C", "is" COLLATE "C" $$;
+CREATE TABLE own (id int, a int DEFAULT 1, b int DEFAULT 2, c text DEFAULT 'c', d text, e text, f int, CONSTRAINT own_pk PRIMARY KEY (id)) PARTITION BY RANGE (id);
+CREATE INDEX own_first ON own (a);
+CREATE UNIQUE INDEX own_second ON own (b, id);
+CREATE STATISTICS own_ab ON a, b FROM own;
+COMMENT ON COLUMN own.a IS 'of all';
+COMMENT ON COLUMN own.b IS 'of all';
+ALTER TABLE own ALTER b SET STATISTICS 50;
+SELECT create_parent('own', 'id', '100', p_premake => 1, p_start_partition => '0', p_automatic_maintenance => 'off');
+INSERT INTO own (id, d, e, f) SELECT n, n, n, n FROM generate_series(1, 99) n;
+INSERT INTO own (id) VALUES (105), (1005);
+-- the same for one that is compressed, one that is split, and the default
+CREATE PROCEDURE make_own(t text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('ALTER TABLE %s ALTER a SET DEFAULT 7, ALTER b DROP DEFAULT, ALTER d SET DEFAULT ''own'', ALTER a SET STATISTICS 300, ALTER b SET STATISTICS -1, ALTER a SET (n_distinct = 5), ALTER b SET NOT NULL,'
+		' ALTER c SET STORAGE EXTERNAL, ALTER d SET STORAGE MAIN, ALTER e SET COMPRESSION pglz, SET (fillfactor = 60, toast.autovacuum_enabled = off)', t);
+	EXECUTE format('COMMENT ON TABLE %s IS ''it''''s its own''', t);
+	EXECUTE format('COMMENT ON COLUMN %s.a IS ''of its own''', t);
+	EXECUTE format('COMMENT ON COLUMN %s.b IS NULL', t);
+	EXECUTE format('CREATE SEQUENCE %s_seq OWNED BY %1$s.f', t);
+	EXECUTE format('ALTER TABLE %s ALTER f SET DEFAULT nextval(%L)', t, t || '_seq');
+	EXECUTE format('CREATE UNIQUE INDEX "Mine %s" ON %1$s (d)', t);
+	EXECUTE format('CREATE INDEX %s_expr ON %1$s ((a + b), e) WHERE a > 0', t);
+	EXECUTE format('ALTER INDEX %s_expr ALTER COLUMN 1 SET STATISTICS 70', t);
+	EXECUTE format('COMMENT ON INDEX %s_expr IS ''an index''''s comment''', t);
+	-- names that are nobody's but theirs; two have changed theirs
+	EXECUTE format('ALTER INDEX %s_a_idx RENAME TO %1$s_swap', t);
+	EXECUTE format('ALTER INDEX %s_b_id_idx RENAME TO %1$s_a_idx', t);
+	EXECUTE format('ALTER INDEX %s_swap RENAME TO %1$s_b_id_idx', t);
+	EXECUTE format('ALTER INDEX %s_pkey RENAME TO "Key of %1$s"', t);
+	EXECUTE format('ALTER TABLE %s CLUSTER ON %1$s_a_idx', t);
+END $$;
+CALL make_own('own_p0');
+CALL make_own('own_default');
+ALTER TABLE own_p0 REPLICA IDENTITY USING INDEX own_p0_a_idx;
+ALTER TABLE own_default REPLICA IDENTITY FULL;
+GRANT SELECT (a) ON own_p0 TO PUBLIC;
+INSERT INTO was SELECT about('own_p0');
+CREATE TABLE was_default AS SELECT about('own_default') AS line;
+INSERT INTO own_default (id, b) VALUES (5000, 0);
+SELECT keep('own');
+CALL compress_partitions_proc('own', '1', 'pglz');
+SELECT * FROM differs('own_p0');
+CALL split_partition_proc('own_p0', '50');
+SELECT * FROM differs('own_p0') WHERE coalesce(was, "is") !~ '^(constraint|index)';
+SELECT * FROM about('own_p50') x ORDER BY x COLLATE "C";
+INSERT INTO own_p0 (id, b) VALUES (0, 0) RETURNING *;
+DELETE FROM own WHERE id = 0;
+SELECT is_kept('own');
+TRUNCATE was;
+INSERT INTO was SELECT * FROM was_default;
+CALL drain_default_proc('own');
+SELECT * FROM differs('own_default');
+SELECT regexp_replace(about('own_p1000'), 'p1000', 'p100') EXCEPT ALL SELECT about('own_p100');
+SELECT is_kept('own');
+SELECT * FROM remains;
+-- in another schema, too
+CREATE SCHEMA "Rewrite else";
+ALTER TABLE own_p100 SET SCHEMA "Rewrite else";
+ALTER TABLE own_default SET SCHEMA "Rewrite else";
+CREATE TABLE own_default (id int);
+CREATE TABLE own_p100 (id int);
+INSERT INTO own VALUES (205), (1205);
+SELECT keep('own');
+CALL compress_partitions_proc('own', '1', 'pglz');
+CALL drain_default_proc('own');
+SELECT * FROM parts('own');
+SELECT named('"Rewrite else".own_p100'), named('"Rewrite else".own_default');
+SELECT partition_name FROM part_log WHERE action = 'compress' AND parent_table = 'own'::regclass ORDER BY id;
+SELECT is_kept('own');
+SELECT * FROM remains;
+DROP TABLE "Rewrite else".own_p100, "Rewrite else".own_default;
+DROP SCHEMA "Rewrite else";
+
+--
 -- a plain table again
 --
 
@@ -333,6 +427,17 @@ CALL compress_partitions_proc('cold', '5');
 CALL unpartition_proc('sp');
 SELECT count(*) FROM rewrite_progress;
 RESET ROLE;
+-- where the owner could not put it back
+CREATE SCHEMA "Rewrite shut";
+CREATE TABLE shut (id int PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT create_parent('shut', 'id', '10', p_premake => 1, p_start_partition => '0', p_automatic_maintenance => 'off');
+INSERT INTO shut VALUES (55);
+ALTER TABLE shut_default SET SCHEMA "Rewrite shut";
+ALTER TABLE shut OWNER TO regress_rewrite_other;
+ALTER TABLE "Rewrite shut".shut_default OWNER TO regress_rewrite_other;
+CALL drain_default_proc('shut');
+DROP TABLE shut;
+DROP SCHEMA "Rewrite shut";
 -- what a partition has of its own, that others would miss
 CREATE VIEW looks AS SELECT * FROM sp_p0;
 CALL split_partition_proc('sp_p0', '50');

@@ -42,9 +42,13 @@ pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by)
 	return buf.data;
 }
 
+/* what was said of a column's values, to be SET; some servers keep other things beside it */
+#define ATTOPTIONS(options) \
+	"(SELECT string_agg(o, ', ') FROM unnest(" options ") o WHERE o LIKE 'n\\_distinct%%')"
+
 /*
  * pm_ddl_rewrite_table gives a table that is to replace another one what LIKE
- * leaves out: comment, statistics targets, replica identity; the key of a set is
+ * leaves out: comment, what the planner was told, replica identity; the key of a set is
  * NOT NULL besides.
  */
 List *
@@ -61,9 +65,77 @@ pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
 		" WHERE obj_description($1, 'pg_class') IS NOT NULL"
 		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET STATISTICS %%s', %s, attname, attstattarget)"
 		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attstattarget >= 0"
+		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET (%%s)', %s, attname, " ATTOPTIONS("attoptions") ")"
+		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND " ATTOPTIONS("attoptions") " IS NOT NULL"
 		" UNION ALL SELECT format('ALTER TABLE %%s REPLICA IDENTITY %%s', %s, CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"
 		" FROM pg_class WHERE oid = $1 AND relreplident IN ('f', 'n')",
-		name, name, name), like));
+		name, name, name, name), like));
+}
+
+/* columns of a table, a, beside those of the one that is to be like it, b */
+#define BOTH_COLUMNS \
+	" FROM pg_attribute a JOIN pg_attribute b ON b.attrelid = %u AND b.attname = a.attname AND NOT b.attisdropped" \
+	" LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum" \
+	" LEFT JOIN pg_attrdef bd ON bd.adrelid = b.attrelid AND bd.adnum = b.attnum," \
+	" LATERAL (SELECT pg_get_expr(ad.adbin, ad.adrelid) AS a_default, pg_get_expr(bd.adbin, bd.adrelid) AS b_default) d"
+#define OF_A " WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped"
+
+/*
+ * pm_ddl_rewrite_own gives a table that takes a partition's place what that has of
+ * its own and not from its parent: comments, identity, and what its columns have.  keep is
+ * whether values are compressed as they were.
+ */
+List *
+pm_ddl_rewrite_own(Oid table, Oid like, bool keep)
+{
+	char	   *name = quote_literal_cstr(pm_qualified_name(table));
+	List	   *result = pm_catalog_texts(psprintf(
+		"SELECT format('COMMENT ON TABLE %%s IS %%L', %s, obj_description($1, 'pg_class'))"
+		" WHERE obj_description($1, 'pg_class') IS DISTINCT FROM obj_description(%u, 'pg_class')"
+		" UNION ALL SELECT format('ALTER TABLE %%s REPLICA IDENTITY %%s', %s, CASE a.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"
+		" FROM pg_class a JOIN pg_class b ON b.oid = %u WHERE a.oid = $1 AND a.relreplident IN ('f', 'n') AND a.relreplident <> b.relreplident"
+		" UNION ALL SELECT format('COMMENT ON COLUMN %%s.%%I IS %%L', %s, a.attname, col_description($1, a.attnum))"
+		BOTH_COLUMNS OF_A " AND col_description($1, a.attnum) IS DISTINCT FROM col_description(b.attrelid, b.attnum)",
+		name, table, name, table, name, table), like);
+
+	return list_concat(result, pm_catalog_texts(psprintf(
+		"SELECT format('ALTER TABLE %%s ALTER COLUMN %%I %%s', %s, a.attname, x.change)" BOTH_COLUMNS ","
+		" LATERAL unnest(ARRAY["
+		"  CASE WHEN a.attgenerated = '' AND a_default IS DISTINCT FROM b_default THEN coalesce('SET DEFAULT ' || a_default, 'DROP DEFAULT') END,"
+		"  CASE WHEN a.attstattarget IS DISTINCT FROM b.attstattarget THEN format('SET STATISTICS %%s', coalesce(a.attstattarget, -1)) END,"
+		"  'SET (' || " ATTOPTIONS("a.attoptions") " || ')',"
+		"  CASE WHEN a.attstorage <> b.attstorage THEN 'SET STORAGE ' ||"
+		"   CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END END,"
+		"  CASE WHEN a.attcompression <> b.attcompression AND %s THEN 'SET COMPRESSION ' ||"
+		"   CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' ELSE 'default' END END,"
+		"  CASE WHEN a.attnotnull AND NOT b.attnotnull THEN 'SET NOT NULL' END]) x(change)"
+		OF_A " AND x.change IS NOT NULL ORDER BY a.attnum", name, table, keep ? "true" : "false"), like));
+}
+
+/* pm_ddl_rewrite_own_index is the same for one of its indexes. */
+List *
+pm_ddl_rewrite_own_index(Oid index, Oid like, bool keep_order)
+{
+	char	   *name = quote_literal_cstr(pm_qualified_name(index));
+
+	return pm_catalog_texts(psprintf(
+		"SELECT format('COMMENT ON INDEX %%s IS %%L', %s, obj_description($1, 'pg_class')) WHERE obj_description($1, 'pg_class') IS NOT NULL"
+		" UNION ALL SELECT format('ALTER INDEX %%s ALTER COLUMN %%s SET STATISTICS %%s', %s, attnum, attstattarget)"
+		" FROM pg_attribute WHERE attrelid = $1 AND attstattarget >= 0"
+		" UNION ALL SELECT format('ALTER TABLE %%I.%%I %%s %%I', n.nspname, t.relname, w.what, i.relname)"
+		" FROM pg_class i JOIN pg_namespace n ON n.oid = i.relnamespace JOIN pg_index x ON x.indexrelid = i.oid"
+		" JOIN pg_class t ON t.oid = x.indrelid JOIN pg_index o ON o.indexrelid = $1,"
+		" LATERAL (VALUES ('CLUSTER ON', o.indisclustered AND %s), ('REPLICA IDENTITY USING INDEX', o.indisreplident AND NOT x.indisreplident)) w(what, is_so)"
+		" WHERE i.oid = %u AND w.is_so",
+		name, name, keep_order ? "true" : "false", index), like);
+}
+
+/* pm_ddl_rewrite_sequence gives a sequence to a column, or, without a table, to none. */
+char *
+pm_ddl_rewrite_sequence(const char *sequence, const char *table, const char *column)
+{
+	return psprintf("ALTER SEQUENCE %s OWNED BY %s", sequence,
+					table ? psprintf("%s.%s", table, quote_identifier(column)) : "NONE");
 }
 
 /*
@@ -183,6 +255,23 @@ pm_ddl_rewrite_bound(const char *target, const PartKey *key, const PartBound *bo
 					target, bound_test(key, bound));
 }
 
+/* what a parent has and hands down */
+#define OWN_THINGS \
+	"SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, n.nspname, c.relname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid" \
+	" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.tgrelid = $1 AND NOT t.tgisinternal" \
+	" UNION ALL SELECT format('ALTER TABLE %I.%I ALTER COLUMN %I DROP IDENTITY', n.nspname, c.relname, a.attname) FROM pg_attribute a" \
+	" JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity <> ''" \
+	" UNION ALL SELECT format('ALTER PUBLICATION %I DROP TABLE %I.%I', p.pubname, n.nspname, c.relname) FROM pg_publication_rel r" \
+	" JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.prrelid = $1"
+
+/* pm_ddl_rewrite_disown takes from a table what it must not have itself as a partition. */
+List *
+pm_ddl_rewrite_disown(Oid table)
+{
+	return pm_catalog_strings(OWN_THINGS, table);
+}
+
 /* pm_ddl_rewrite_check is the same for a table with rows, which are looked at later. */
 char *
 pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key, const PartBound *bound)
@@ -296,6 +385,13 @@ char *
 pm_ddl_rewrite_rename(const char *kind, const char *thing, const char *name)
 {
 	return psprintf("ALTER %s %s RENAME TO %s", kind, thing, quote_identifier(name));
+}
+
+/* pm_ddl_rewrite_schema moves a table to another schema. */
+char *
+pm_ddl_rewrite_schema(const char *table, const char *schema)
+{
+	return psprintf("ALTER TABLE %s SET SCHEMA %s", table, quote_identifier(schema));
 }
 
 /* pm_ddl_rewrite_drop drops a table of ours, or one that was rewritten. */

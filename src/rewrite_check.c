@@ -210,6 +210,12 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0 AND (NOT k.convalidated OR NOT pg_has_role(t.relowner, c.relowner, 'USAGE'))" \
 	" UNION ALL SELECT format('index %s is not valid', indexrelid::regclass) FROM pg_index WHERE indrelid = $1 AND NOT indisvalid"
 
+/* what takes a table's place goes where that is */
+#define TWIN_PROBLEMS \
+	"SELECT format('%I.%I is in a schema in which the owner of the table has no CREATE', n.nspname, c.relname)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE c.oid = $1 AND NOT has_schema_privilege(c.relowner, n.oid, 'CREATE')"
+
 static void
 refuse(const PmRewrite *rewrite, const char *reason)
 {
@@ -281,6 +287,10 @@ pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
 		if (problems != NIL)
 			refuse(rewrite, linitial(problems));
 		check_owner(rewrite, source);
+		if (rewrite->kind == REWRITE_COMPRESS || rewrite->kind == REWRITE_DRAIN)
+			problems = pm_catalog_strings(TWIN_PROBLEMS, source);
+		if (problems != NIL)
+			refuse(rewrite, linitial(problems));
 	}
 	if (is_convert || rewrite->kind == REWRITE_UNDO)
 		pm_rewrite_check_carry(rewrite, pm_rewrite_option(rewrite, "control"));

@@ -326,16 +326,6 @@ pm_instant_name(const PmRewrite *rewrite)
 	return pm_name_suffixed(rewrite->name, "_initial");
 }
 
-/* what the new parent has and hands down, a partition must not have itself */
-#define OWN_THINGS \
-	"SELECT format('DROP TRIGGER %I ON %I.%I', t.tgname, n.nspname, c.relname) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid" \
-	" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE t.tgrelid = $1 AND NOT t.tgisinternal" \
-	" UNION ALL SELECT format('ALTER TABLE %I.%I ALTER COLUMN %I DROP IDENTITY', n.nspname, c.relname, a.attname) FROM pg_attribute a" \
-	" JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attidentity <> ''" \
-	" UNION ALL SELECT format('ALTER PUBLICATION %I DROP TABLE %I.%I', p.pubname, n.nspname, c.relname) FROM pg_publication_rel r" \
-	" JOIN pg_publication p ON p.oid = r.prpubid JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.prrelid = $1"
-
 /* an index with the key of the set takes the place of one without */
 static void
 replace_index(const PmRewrite *rewrite, Oid old, Oid new)
@@ -380,7 +370,7 @@ pm_instant_attach(const PmRewrite *rewrite)
 	PartBound	bound;
 
 	read_bound(rewrite, set, &bound);
-	pm_rewrite_run_sql(rewrite, pm_catalog_strings(OWN_THINGS, rewrite->table));
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_disown(rewrite->table));
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_not_null(pm_qualified_name(rewrite->table), set->key.attname)));
 	replace_indexes(rewrite);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(rewrite->table), name)));

@@ -282,49 +282,6 @@ pm_rewrite_swap(PmRewriteRun *run, bool strict)
 }
 
 
-/* ---------- names ---------- */
-
-/* pm_rewrite_rename gives a table another name, and those of its indexes that are named after it. */
-void
-pm_rewrite_rename(const PmRewrite *rewrite, Oid table, const char *name)
-{
-	char	   *old = get_rel_name(table);
-	Oid			namespace = get_rel_namespace(table);
-	List	   *statements = list_make1(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(table), name));
-	ListCell   *lc;
-
-	foreach(lc, pm_catalog_strings("SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
-								   " WHERE x.indrelid = $1 ORDER BY 1", table))
-	{
-		char	   *index = lfirst(lc);
-		char	   *after;
-
-		if (strncmp(index, old, strlen(old)) != 0)
-			continue;
-		after = psprintf("%s%s", name, index + strlen(old));
-		if (strlen(after) < NAMEDATALEN && !OidIsValid(get_relname_relid(after, namespace)))
-			statements = lappend(statements,
-								 pm_ddl_rewrite_rename("INDEX",
-													   quote_qualified_identifier(get_namespace_name(namespace), index),
-													   after));
-	}
-	pm_rewrite_run_sql(rewrite, statements);
-}
-
-/* a target gets its name; a source that has it makes room */
-static void
-give_name(const PmRewrite *rewrite, Oid target, const char *name)
-{
-	Oid			taken = get_relname_relid(name, get_namespace_oid(rewrite->schema, false));
-
-	if (taken == target)
-		return;
-	if (OidIsValid(taken))
-		pm_rewrite_rename(rewrite, taken, pm_rewrite_scratch(rewrite, psprintf("_o%u", taken)));
-	pm_rewrite_rename(rewrite, target, name);
-}
-
-
 /* ---------- foreign keys of others ---------- */
 
 #define REFERENCES \
@@ -418,14 +375,17 @@ attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tm
 {
 	char	   *name = pm_rewrite_target_name(rewrite, set, &target->bound);
 	char	   *range = pm_ddl_range(&set->key, set->key.is_list ? target : NULL, &target->bound);
-	char	   *qualified = quote_qualified_identifier(rewrite->schema, name);
+	char	   *qualified;
 
-	give_name(rewrite, target->oid, name);
+	pm_rewrite_go_home(rewrite, target->oid);
+	pm_rewrite_give_name(rewrite, target->oid, name);
+	qualified = pm_qualified_name(target->oid);
 	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_attach(pm_full_name(set), qualified, range),
 										   pm_ddl_rewrite_drop_constraint(qualified, PM_BOUND_CONSTRAINT)));
 	pm_rewrite_settle_target(rewrite, target->oid);
 	if (OidIsValid(tmpl->replident_index))
-		pm_ddl_set_identity(set, tmpl, name);
+		pm_ddl_set_identity(set, tmpl, target->oid);
+	pm_rewrite_settle_own(rewrite, target->oid);
 	pm_rewrite_log(rewrite, qualified, -1, pm_size_bytes(target->oid), range);
 }
 
@@ -433,12 +393,16 @@ attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tm
 static void
 attach_rest(const PmRewrite *rewrite, const PartSet *set, const char *frame, const char *name)
 {
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_detach(frame, pm_qualified_name(rewrite->rest))));
-	pm_rewrite_run_sql(rewrite, pm_catalog_grants(((PmSource *) linitial(rewrite->sources))->oid,
-												   pm_qualified_name(rewrite->rest)));
-	give_name(rewrite, rewrite->rest, name);
+	pm_rewrite_run_sql(rewrite, list_concat(pm_catalog_grants(source, pm_qualified_name(rewrite->rest)),
+											pm_ddl_rewrite_storage(pm_qualified_name(rewrite->rest), source)));
+	pm_rewrite_go_home(rewrite, rewrite->rest);
+	pm_rewrite_give_name(rewrite, rewrite->rest, name);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_attach(pm_full_name(set), pm_qualified_name(rewrite->rest),
 																 "DEFAULT")));
+	pm_rewrite_settle_own(rewrite, rewrite->rest);
 }
 
 static void
@@ -476,9 +440,14 @@ swap_partitions(PmRewrite *rewrite)
 	PmLook	   *frame = pm_rewrite_frame(rewrite);
 	PmTemplate *tmpl = pm_rewrite_template(rewrite);
 	char	   *frame_name = pm_full_name(frame->set);
+	PmTwins    *twins = NULL;
 	List	   *back;
 	ListCell   *lc;
 
+	if (rewrite->kind == REWRITE_DRAIN)
+		twins = pm_rewrite_find_twins(rewrite, rewrite->rest);
+	else if (rewrite->kind == REWRITE_COMPRESS)
+		twins = pm_rewrite_find_twins(rewrite, ((Partition *) linitial(frame->partitions))->oid);
 	pm_rewrite_run_sql(rewrite, pm_rewrite_references(rewrite, &back));
 	detach_sources(rewrite, set);
 	foreach(lc, frame->partitions)
@@ -493,6 +462,8 @@ swap_partitions(PmRewrite *rewrite)
 	}
 	if (rewrite->kind == REWRITE_DRAIN)
 		attach_rest(rewrite, set, frame_name, look->dflt->name);
+	if (twins)
+		pm_rewrite_name_twins(rewrite, twins);
 	pm_rewrite_run_sql(rewrite, back);
 	note_compressed(rewrite, frame);
 }

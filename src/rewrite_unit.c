@@ -174,8 +174,9 @@ pm_rewrite_target_name(const PmRewrite *rewrite, const PartSet *set, const PartB
 	return pm_name_partition(rewrite->name, set->name_format, &set->key, &set->grid, bound);
 }
 
-static bool
-is_source(const PmRewrite *rewrite, Oid relation)
+/* pm_rewrite_is_source tells whether the rows of a table are rewritten. */
+bool
+pm_rewrite_is_source(const PmRewrite *rewrite, Oid relation)
 {
 	ListCell   *lc;
 
@@ -185,14 +186,14 @@ is_source(const PmRewrite *rewrite, Oid relation)
 	return false;
 }
 
-/* the name until then: that of a source is still taken */
+/* the name until then: that of a source is still taken; a twin's may be a stranger's here */
 static char *
 name_for_now(const PmRewrite *rewrite, const PartSet *set, const PartBound *bound, int n)
 {
 	char	   *name = pm_rewrite_target_name(rewrite, set, bound);
 	Oid			taken = get_relname_relid(name, get_namespace_oid(rewrite->schema, false));
 
-	if (OidIsValid(taken) && is_source(rewrite, taken))
+	if (OidIsValid(taken) && (rewrite->kind == REWRITE_COMPRESS || pm_rewrite_is_source(rewrite, taken)))
 		return pm_rewrite_scratch(rewrite, psprintf("_t%d", n));
 	return name;
 }
@@ -256,6 +257,7 @@ pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl
 	if (rewrite->kind != REWRITE_CONVERT)
 		statements = lappend(statements, pm_ddl_rewrite_bound(target, &set->key, bound));
 	pm_rewrite_run_sql(rewrite, statements);
+	pm_rewrite_give_own(rewrite, oid);
 	return oid;
 }
 
@@ -318,21 +320,28 @@ make_targets(PmRewrite *rewrite, List *windows)
 		(void) pm_rewrite_make_target(rewrite, frame, tmpl, lfirst(lc), ++n);
 }
 
-/* the rest takes the rows for which there is no target yet */
+/* the rest takes the rows for which there is no target yet; it may become the default */
 static void
 make_rest(PmRewrite *rewrite)
 {
 	PmLook	   *frame = pm_rewrite_frame(rewrite);
 	PmTemplate *tmpl = pm_rewrite_template(rewrite);
 	char	   *plain = pm_rewrite_scratch(rewrite, "_rest");
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+	Oid			tablespace = get_rel_tablespace(source);
 	List	   *statements = NIL;
 	ListCell   *lc;
 
+	if (rewrite->kind == REWRITE_DRAIN)
+		tmpl->tablespace = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
 	foreach(lc, pm_ddl_default_statements(frame->set, tmpl, plain, false))
 		statements = lappend(statements, ((PmStatement *) lfirst(lc))->sql);
 	pm_rewrite_run_sql(rewrite, statements);
 	rewrite->rest = scratch_oid(rewrite, "_rest");
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(rewrite->rest));
+	if (rewrite->kind == REWRITE_DRAIN)
+		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_storage(pm_qualified_name(rewrite->rest), source));
+	pm_rewrite_give_own(rewrite, rewrite->rest);
 }
 
 static void
@@ -377,7 +386,7 @@ pm_rewrite_missing(const PmRewrite *rewrite)
 		return NIL;
 	(void) pm_rewrite_choose(&now, &windows);
 	foreach(lc, now.sources)
-		if (!is_source(rewrite, ((PmSource *) lfirst(lc))->oid))
+		if (!pm_rewrite_is_source(rewrite, ((PmSource *) lfirst(lc))->oid))
 			missing = lappend(missing, lfirst(lc));
 	return missing;
 }
@@ -516,7 +525,7 @@ is_left(const PmRewrite *rewrite, const PmSource *source)
 {
 	return get_rel_name(source->oid) != NULL && source->oid != rewrite->table &&
 		(!get_rel_relispartition(source->oid) ||
-		 is_source(rewrite, get_partition_parent(source->oid, true)));
+		 pm_rewrite_is_source(rewrite, get_partition_parent(source->oid, true)));
 }
 
 static void
