@@ -380,21 +380,29 @@ SELECT convert_table_plan('parent', 'id');
 CALL convert_table_proc('parent_0', 'id', '10');
 CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY);
 CALL convert_table_proc('fleeting', 'id', '10');
+SELECT * FROM convert_table_plan('fleeting', 'id') WHERE is_problem;
 CREATE TEMP TABLE mine (id int PRIMARY KEY);
 \set VERBOSITY sqlstate
 CALL convert_table_proc('mine', 'id', '10');
 \set VERBOSITY terse
+SELECT what FROM convert_table_plan('mine', 'id') WHERE is_problem;
 CREATE VIEW looks AS SELECT * FROM taken;
 CALL convert_table_proc('looks', 'id', '10');
+\set VERBOSITY default
+SELECT convert_table_plan('looks', 'id');
+\set VERBOSITY terse
 CREATE MATERIALIZED VIEW stored AS SELECT * FROM taken;
 CALL convert_table_proc('stored', 'id', '10');
 CREATE SEQUENCE counter;
 CALL convert_table_proc('counter', 'last_value', '10');
+SELECT convert_table_plan('counter', 'last_value');
 CALL convert_table_proc('taken_pkey', 'id', '10');
+SELECT convert_table_plan('taken_pkey', 'id');
 CREATE FOREIGN DATA WRAPPER regress_convert;
 CREATE SERVER regress_convert FOREIGN DATA WRAPPER regress_convert;
 CREATE FOREIGN TABLE away (id int) SERVER regress_convert;
 CALL convert_table_proc('away', 'id', '10');
+SELECT convert_table_plan('away', 'id');
 DROP FOREIGN DATA WRAPPER regress_convert CASCADE;
 -- stands in the way: known to the plan, and to the procedure
 CREATE FUNCTION bad(t regclass, control text) RETURNS TABLE (object text, what text) LANGUAGE sql AS $$ SELECT object, what FROM convert_table_plan(t, control) WHERE is_problem $$;
@@ -467,9 +475,11 @@ DROP RULE "The rule" ON "Bad";
 SET client_min_messages = error;	-- wal_level
 CREATE PUBLICATION regress_convert_all FOR ALL TABLES;
 CALL convert_table_proc('"Bad"', 'id', '10');
+SELECT * FROM bad('"Bad"', 'id');
 DROP PUBLICATION regress_convert_all;
 CREATE PUBLICATION "Regress schema" FOR TABLES IN SCHEMA convert_test;
 CALL convert_table_proc('"Bad"', 'id', '10');
+SELECT * FROM bad('"Bad"', 'id');
 DROP PUBLICATION "Regress schema";
 SET client_min_messages = warning;
 -- nothing of all this has left anything

@@ -462,7 +462,9 @@ CALL split_partition_proc('sp_p0', '50');
 ALTER TABLE sp_p0 OWNER TO CURRENT_USER;
 CREATE TABLE points (id int CONSTRAINT points_fk REFERENCES sp) PARTITION BY HASH (id);
 CALL split_partition_proc('sp_p0', '50');
+\set VERBOSITY default
 CALL unpartition_proc('sp');
+\set VERBOSITY terse
 DROP TABLE points;
 -- partitioned itself, unlogged
 CREATE TABLE mixed (id int PRIMARY KEY) PARTITION BY RANGE (id);

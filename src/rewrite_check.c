@@ -161,23 +161,23 @@ pm_rewrite_key(const PmRewrite *rewrite)
 
 /* ---------- refusals ---------- */
 
-/* what stands in the way of one source, as sentences */
-#define SOURCE_PROBLEMS \
-	"SELECT CASE c.relkind WHEN 'p' THEN format('%I.%I is itself partitioned', n.nspname, c.relname)" \
-	"  WHEN 'f' THEN format('%I.%I is a foreign table', n.nspname, c.relname)" \
-	"  ELSE format('%I.%I is not a table', n.nspname, c.relname) END" \
+/* what stands in the way of one source: what it is, and the rest of the sentence */
+#define SOURCE_PROBLEMS(which) \
+	"SELECT " which " FROM (" \
+	"SELECT format('%I.%I', n.nspname, c.relname), CASE c.relkind WHEN 'p' THEN 'is itself partitioned'" \
+	"  WHEN 'f' THEN 'is a foreign table' ELSE 'is not a table' END" \
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 AND c.relkind <> 'r'" \
-	" UNION ALL SELECT format('%I.%I is %s', n.nspname, c.relname, CASE c.relpersistence WHEN 't' THEN 'temporary' ELSE 'unlogged' END)" \
+	" UNION ALL SELECT format('%I.%I', n.nspname, c.relname), CASE c.relpersistence WHEN 't' THEN 'is temporary' ELSE 'is unlogged' END" \
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 AND c.relpersistence <> 'p'" \
-	" UNION ALL SELECT format('publication %I publishes all new tables, also those that a rewrite needs', p.pubname)" \
+	" UNION ALL SELECT format('publication %I', p.pubname), 'publishes all new tables, also those that a rewrite needs'" \
 	" FROM pg_publication p WHERE p.puballtables" \
-	" UNION ALL SELECT format('publication %I publishes all new tables of the schema, also those that a rewrite needs', p.pubname)" \
+	" UNION ALL SELECT format('publication %I', p.pubname), 'publishes all new tables of the schema, also those that a rewrite needs'" \
 	" FROM pg_publication_namespace pn JOIN pg_publication p ON p.oid = pn.pnpubid" \
-	" JOIN pg_class c ON c.relnamespace = pn.pnnspid WHERE c.oid = $1"
+	" JOIN pg_class c ON c.relnamespace = pn.pnnspid WHERE c.oid = $1) x(what, how)"
 
 /* and of one that is a partition */
 #define PARTITION_PROBLEMS \
-	" UNION ALL SELECT format('publication %I publishes %I.%I by its name', p.pubname, n.nspname, c.relname)" \
+	"SELECT format('publication %I publishes %I.%I by its name', p.pubname, n.nspname, c.relname)" \
 	" FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid JOIN pg_class c ON c.oid = pr.prrelid" \
 	" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE pr.prrelid = $1" \
 	" UNION ALL SELECT format('publication %I publishes partitions by their names (publish_via_partition_root is off)', p.pubname)" \
@@ -268,6 +268,44 @@ check_space(const PmRewrite *rewrite)
 						pm_qualified_name(rewrite->table), needed, available)));
 }
 
+/* pm_rewrite_source_problems returns what stands in the way of a source, as PmCarry. */
+List *
+pm_rewrite_source_problems(Oid source)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, pm_catalog_strings(SOURCE_PROBLEMS("what"), source),
+			lc2, pm_catalog_strings(SOURCE_PROBLEMS("how"), source))
+	{
+		PmCarry    *problem = palloc0(sizeof(PmCarry));
+
+		problem->what = lfirst(lc);
+		problem->how = lfirst(lc2);
+		problem->is_problem = true;
+		result = lappend(result, problem);
+	}
+	return result;
+}
+
+static void
+check_source(const PmRewrite *rewrite, Oid source)
+{
+	List	   *problems = pm_catalog_strings(SOURCE_PROBLEMS("concat(what, ' ', how)"), source);
+
+	if (problems == NIL && !PM_REWRITE_MAKES_SET(rewrite->kind))
+		problems = pm_catalog_strings(PARTITION_PROBLEMS, source);
+	if (problems == NIL)
+	{
+		check_owner(rewrite, source);
+		if (rewrite->kind == REWRITE_COMPRESS || rewrite->kind == REWRITE_DRAIN)
+			problems = pm_catalog_strings(TWIN_PROBLEMS, source);
+	}
+	if (problems != NIL)
+		refuse(rewrite, linitial(problems));
+}
+
 /*
  * pm_rewrite_check raises an error if the sources cannot be rewritten: what they
  * are, who publishes them or depends on them, the key, the disk.
@@ -280,18 +318,7 @@ pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
 	ListCell   *lc;
 
 	foreach(lc, rewrite->sources)
-	{
-		Oid			source = ((PmSource *) lfirst(lc))->oid;
-
-		problems = pm_catalog_strings(is_convert ? SOURCE_PROBLEMS : SOURCE_PROBLEMS PARTITION_PROBLEMS, source);
-		if (problems != NIL)
-			refuse(rewrite, linitial(problems));
-		check_owner(rewrite, source);
-		if (rewrite->kind == REWRITE_COMPRESS || rewrite->kind == REWRITE_DRAIN)
-			problems = pm_catalog_strings(TWIN_PROBLEMS, source);
-		if (problems != NIL)
-			refuse(rewrite, linitial(problems));
-	}
+		check_source(rewrite, ((PmSource *) lfirst(lc))->oid);
 	if (is_convert || rewrite->kind == REWRITE_UNDO)
 		pm_rewrite_check_carry(rewrite, pm_rewrite_option(rewrite, "control"));
 	else
