@@ -20,7 +20,7 @@ CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql SET search_pat
 			(SELECT string_agg(x::text, ',' ORDER BY x::text) FROM unnest(attacl) x), col_description(t, attnum), nullif(attcollation, 0)::regcollation)
 		FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = t AND attnum > 0 AND NOT attisdropped
 	UNION ALL SELECT concat_ws(' ', 'constraint', conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'))
-		FROM pg_constraint WHERE conrelid = t AND contype NOT IN ('n', 't')
+		FROM pg_constraint WHERE conrelid = t AND contype <> 'n'
 	UNION ALL SELECT concat_ws(' ', 'index', replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON '), CASE WHEN indisreplident THEN 'identity' END,
 			CASE WHEN indisprimary THEN 'primary' END, obj_description(indexrelid, 'pg_class')) FROM pg_index WHERE indrelid = t
 	UNION ALL SELECT concat_ws(' ', 'trigger', tgenabled, pg_get_triggerdef(oid), obj_description(oid, 'pg_trigger')) FROM pg_trigger WHERE tgrelid = t AND NOT tgisinternal
@@ -101,6 +101,14 @@ ALTER TABLE ev ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE ev IS 'it''s the table';
 COMMENT ON COLUMN ev.at IS 'when';
 COMMENT ON CONSTRAINT ev_at_check ON ev IS 'checked';
+COMMENT ON CONSTRAINT ev_pkey ON ev IS 'one only';
+COMMENT ON CONSTRAINT ev_ser_key ON ev IS 'it''s one';
+COMMENT ON CONSTRAINT ev_kind_fk ON ev IS 'there is one';
+COMMENT ON CONSTRAINT t_constraint ON ev IS 'a trigger''s';
+COMMENT ON SEQUENCE ev_id_seq IS 'ids';
+COMMENT ON SEQUENCE ev_ser_seq IS 'serials';
+ALTER STATISTICS ev_stat SET STATISTICS 123;
+COMMENT ON STATISTICS "Ev stat" IS 'more''s';
 COMMENT ON INDEX ev_part IS 'part';
 COMMENT ON INDEX ev_pkey IS 'key';
 COMMENT ON TRIGGER t_off ON ev IS 'is off';
@@ -181,6 +189,7 @@ INSERT INTO item SELECT n, n * 2, n FROM generate_series(1, 50) n;
 CREATE TABLE "Other Item" (at int, id int, CONSTRAINT "Other ""fk""" FOREIGN KEY (id, at) REFERENCES ord (id, at) MATCH FULL ON UPDATE CASCADE);
 INSERT INTO "Other Item" VALUES (2, 1), (NULL, NULL);
 ALTER TABLE ord REPLICA IDENTITY FULL;
+COMMENT ON CONSTRAINT item_ord ON item IS 'what it''s of';
 CREATE TABLE was2 AS SELECT about('ord') AS line;
 SELECT * FROM convert_table_plan('ord', 'at') WHERE object LIKE 'foreign%';
 CALL convert_table_proc('ord', 'at', '50', p_premake => 1, p_default_table => false);

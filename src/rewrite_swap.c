@@ -284,9 +284,9 @@ pm_rewrite_swap(PmRewriteRun *run, bool strict)
 
 /* ---------- foreign keys of others ---------- */
 
-#define REFERENCES \
+#define REFERENCES(more) \
 	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND k.conparentid = 0 ORDER BY k.oid"
+	" WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND k.conparentid = 0" more " ORDER BY k.oid"
 
 /*
  * pm_rewrite_references returns the statements that take the foreign keys of
@@ -296,9 +296,9 @@ pm_rewrite_swap(PmRewriteRun *run, bool strict)
 List *
 pm_rewrite_references(const PmRewrite *rewrite, List **back)
 {
-	List	   *tables = pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname)" REFERENCES, rewrite->table);
-	List	   *names = pm_catalog_strings("SELECT k.conname" REFERENCES, rewrite->table);
-	List	   *definitions = pm_catalog_strings("SELECT pg_get_constraintdef(k.oid)" REFERENCES, rewrite->table);
+	List	   *tables = pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname)" REFERENCES(""), rewrite->table);
+	List	   *names = pm_catalog_strings("SELECT k.conname" REFERENCES(""), rewrite->table);
+	List	   *definitions = pm_catalog_strings("SELECT pg_get_constraintdef(k.oid)" REFERENCES(""), rewrite->table);
 	List	   *off = NIL;
 	ListCell   *lc;
 	ListCell   *lc2;
@@ -310,6 +310,9 @@ pm_rewrite_references(const PmRewrite *rewrite, List **back)
 		off = lappend(off, pm_ddl_rewrite_drop_constraint(lfirst(lc), lfirst(lc2)));
 		*back = lappend(*back, pm_ddl_rewrite_foreign_key(lfirst(lc), lfirst(lc2), lfirst(lc3), false));
 	}
+	*back = list_concat(*back, pm_catalog_strings("SELECT format('COMMENT ON CONSTRAINT %I ON %I.%I IS %L', k.conname, n.nspname, c.relname,"
+												  "  obj_description(k.oid, 'pg_constraint'))" REFERENCES(" AND obj_description(k.oid, 'pg_constraint') IS NOT NULL"),
+												  rewrite->table));
 	return off;
 }
 
