@@ -20,7 +20,7 @@ CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql SET search_pat
 			(SELECT string_agg(x::text, ',' ORDER BY x::text) FROM unnest(attacl) x), col_description(t, attnum), nullif(attcollation, 0)::regcollation)
 		FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = t AND attnum > 0 AND NOT attisdropped
 	UNION ALL SELECT concat_ws(' ', 'constraint', conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'))
-		FROM pg_constraint WHERE conrelid = t AND contype <> 'n'
+		FROM pg_constraint WHERE conrelid = t
 	UNION ALL SELECT concat_ws(' ', 'index', replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON '), CASE WHEN indisreplident THEN 'identity' END,
 			CASE WHEN indisprimary THEN 'primary' END, obj_description(indexrelid, 'pg_class')) FROM pg_index WHERE indrelid = t
 	UNION ALL SELECT concat_ws(' ', 'trigger', tgenabled, pg_get_triggerdef(oid), obj_description(oid, 'pg_trigger')) FROM pg_trigger WHERE tgrelid = t AND NOT tgisinternal
@@ -46,7 +46,7 @@ $$;
 CREATE VIEW remains AS
 	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%'
 	UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite%'
-	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND contype <> 'n'
+	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%'
 	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%';
 
 --
@@ -222,6 +222,14 @@ CREATE TABLE kt (id int, at timestamptz, PRIMARY KEY (id));
 INSERT INTO kt SELECT n, '2020-01-01 UTC'::timestamptz + n * interval '10 days' FROM generate_series(1, 80) n;
 CALL convert_table_proc('kt', 'at', '1 year', p_premake => 1, p_time_zone => 'Europe/Berlin', p_name_format => '{parent}_y{YYYY}', p_retention => '50 years');
 SELECT attnotnull FROM pg_attribute WHERE attrelid = 'kt'::regclass AND attname = 'at';
+-- since 18 that has a name, here as where no row moves, and where another one has it
+CREATE TABLE kt_now (at int CONSTRAINT kt_now_at_not_null CHECK (at IS NOT NULL), v text CONSTRAINT kt_v NOT NULL);
+INSERT INTO kt_now VALUES (1, 1);
+CALL convert_table_proc('kt_now', 'at', '10', p_premake => 1, p_mode => 'instant');
+SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'n' AND conrelid::regclass::text LIKE 'kt%'
+	AND conname NOT IN ('kt_at_not_null', 'kt_id_not_null', 'kt_now_at_not_null1', 'kt_v');
+SELECT attrelid::regclass, attnotnull FROM pg_attribute WHERE attrelid::regclass IN ('kt_now', 'kt_now_initial') AND attname = 'at' ORDER BY 1;
+DROP TABLE kt_now;
 SELECT * FROM parts('kt');
 -- the calendar of the session
 SET timezone = 'America/New_York';

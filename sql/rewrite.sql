@@ -38,7 +38,7 @@ CREATE FUNCTION named(t regclass) RETURNS text LANGUAGE sql AS $$
 CREATE VIEW remains AS
 	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%'
 	UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite%'
-	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND contype <> 'n'
+	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%'
 	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%';
 
 --

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "commands/defrem.h"
 #include "commands/tablespace.h"
 #include "ddl.h"
 #include "ddl_rewrite.h"
@@ -42,6 +43,37 @@ pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by)
 	return buf.data;
 }
 
+/* the name that NOT NULL would have been given in a table of that name, but for what like has */
+static char *
+not_null_name(Oid like, const char *like_name, const char *column)
+{
+	for (int n = 0;; n++)
+	{
+		char	   *name = makeObjectName(like_name, column, n ? psprintf("not_null%d", n) : "not_null");
+
+		if (pm_catalog_texts(psprintf("SELECT 'x' FROM pg_constraint WHERE conrelid = $1 AND conname = %s",
+									  quote_literal_cstr(name)), like) == NIL)
+			return name;
+	}
+}
+
+/*
+ * pm_ddl_rewrite_not_null makes a column NOT NULL, by the name that this would have
+ * in the table that is to be replaced; like_name is what that is called without us.
+ * Where a constraint says so already, no row is looked at.
+ */
+char *
+pm_ddl_rewrite_not_null(const char *table, const char *column, Oid like, const char *like_name)
+{
+	bool		is_new = pm_catalog_texts(psprintf("SELECT 'x' FROM pg_attribute WHERE attrelid = $1 AND attname = %s AND NOT attnotnull",
+												   quote_literal_cstr(column)), like) != NIL;
+
+	if (is_new && PM_NOT_NULL_HAS_NAME)
+		return psprintf("ALTER TABLE %s ADD CONSTRAINT %s NOT NULL %s", table,
+						quote_identifier(not_null_name(like, like_name, column)), quote_identifier(column));
+	return psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", table, quote_identifier(column));
+}
+
 /* what was said of a column's values, to be SET; some servers keep other things beside it */
 #define ATTOPTIONS(options) \
 	"(SELECT string_agg(o, ', ') FROM unnest(" options ") o WHERE o LIKE 'n\\_distinct%%')"
@@ -58,8 +90,7 @@ pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
 	List	   *result = NIL;
 
 	if (control)
-		result = lappend(result, psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", frame,
-										  quote_identifier(control)));
+		result = lappend(result, pm_ddl_rewrite_not_null(frame, control, like, get_rel_name(like)));
 	return list_concat(result, pm_catalog_texts(psprintf(
 		"SELECT format('COMMENT ON TABLE %%s IS %%L', %s, obj_description($1, 'pg_class'))"
 		" WHERE obj_description($1, 'pg_class') IS NOT NULL"
@@ -99,7 +130,8 @@ pm_ddl_rewrite_own(Oid table, Oid like, bool keep)
 		name, table, name, table, name, table), like);
 
 	return list_concat(result, pm_catalog_texts(psprintf(
-		"SELECT format('ALTER TABLE %%s ALTER COLUMN %%I %%s', %s, a.attname, x.change)" BOTH_COLUMNS ","
+		"SELECT format(CASE WHEN x.change LIKE 'ADD %%%%' THEN 'ALTER TABLE %%1$s %%3$s' ELSE 'ALTER TABLE %%1$s ALTER COLUMN %%2$I %%3$s' END,"
+		"  %s, a.attname, x.change)" BOTH_COLUMNS ","
 		" LATERAL unnest(ARRAY["
 		"  CASE WHEN a.attgenerated = '' AND a_default IS DISTINCT FROM b_default THEN coalesce('SET DEFAULT ' || a_default, 'DROP DEFAULT') END,"
 		"  CASE WHEN a.attstattarget IS DISTINCT FROM b.attstattarget THEN format('SET STATISTICS %%s', coalesce(a.attstattarget, -1)) END,"
@@ -108,7 +140,8 @@ pm_ddl_rewrite_own(Oid table, Oid like, bool keep)
 		"   CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END END,"
 		"  CASE WHEN a.attcompression <> b.attcompression AND %s THEN 'SET COMPRESSION ' ||"
 		"   CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' ELSE 'default' END END,"
-		"  CASE WHEN a.attnotnull AND NOT b.attnotnull THEN 'SET NOT NULL' END]) x(change)"
+		"  CASE WHEN a.attnotnull AND NOT b.attnotnull THEN coalesce((SELECT format('ADD CONSTRAINT %%I NOT NULL %%I', conname, a.attname)"
+		"    FROM pg_constraint WHERE conrelid = $1 AND contype = 'n' AND conkey = ARRAY[a.attnum]), 'SET NOT NULL') END]) x(change)"
 		OF_A " AND x.change IS NOT NULL ORDER BY a.attnum", name, table, keep ? "true" : "false"), like));
 }
 
@@ -278,13 +311,6 @@ pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key, co
 {
 	return psprintf("ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s) NOT VALID", table, quote_identifier(name),
 					bound_test(key, bound));
-}
-
-/* pm_ddl_rewrite_not_null: where a constraint says so already, no row is looked at. */
-char *
-pm_ddl_rewrite_not_null(const char *table, const char *column)
-{
-	return psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", table, quote_identifier(column));
 }
 
 /* pm_ddl_rewrite_constraint makes a constraint like another one of an index that is there. */

@@ -35,7 +35,7 @@ extern char *pm_ddl_rewrite_drop_constraint(const char *table, const char *name)
 extern char *pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key,
 								  const PartBound *bound);
 extern List *pm_ddl_rewrite_disown(Oid table);
-extern char *pm_ddl_rewrite_not_null(const char *table, const char *column);
+extern char *pm_ddl_rewrite_not_null(const char *table, const char *column, Oid like, const char *like_name);
 extern char *pm_ddl_rewrite_constraint(const char *table, const char *name, const char *index, Oid like);
 extern char *pm_ddl_rewrite_drop_index(const char *index);
 extern char *pm_ddl_rewrite_detach(const char *parent, const char *partition);

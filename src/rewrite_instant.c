@@ -371,7 +371,8 @@ pm_instant_attach(const PmRewrite *rewrite)
 
 	read_bound(rewrite, set, &bound);
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_disown(rewrite->table));
-	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_not_null(pm_qualified_name(rewrite->table), set->key.attname)));
+	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_not_null(pm_qualified_name(rewrite->table), set->key.attname,
+																	   rewrite->table, rewrite->name)));
 	replace_indexes(rewrite);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(rewrite->table), name)));
 	table = pm_qualified_name(rewrite->table);
