@@ -229,6 +229,7 @@ CALL convert_table_proc('kt_now', 'at', '10', p_premake => 1, p_mode => 'instant
 SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'n' AND conrelid::regclass::text LIKE 'kt%'
 	AND conname NOT IN ('kt_at_not_null', 'kt_id_not_null', 'kt_now_at_not_null1', 'kt_v');
 SELECT attrelid::regclass, attnotnull FROM pg_attribute WHERE attrelid::regclass IN ('kt_now', 'kt_now_initial') AND attname = 'at' ORDER BY 1;
+SELECT partition_name, range, message FROM part_log WHERE parent_table = 'kt_now'::regclass AND action = 'instant';
 DROP TABLE kt_now;
 SELECT * FROM parts('kt');
 -- the calendar of the session

@@ -60,7 +60,7 @@ SELECT is_kept('ev');
 SELECT named('ev_p90');
 SELECT conname, convalidated, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE confrelid = 'ev'::regclass AND conparentid = 0;
 SELECT * FROM remains;
-SELECT action, partition_name, coalesce(range, message) AS range FROM part_log WHERE action = 'drain' ORDER BY id;
+SELECT action, partition_name, range, message FROM part_log WHERE action = 'drain' ORDER BY id;
 SELECT id, parent_table, kind, options, state, phase, units, rows_done, message FROM rewrite_progress;
 -- nothing is in it any more
 CALL drain_default_proc('ev'::regclass, p_policy => 'fast');
@@ -124,7 +124,7 @@ SELECT * FROM parts('sp');
 SELECT named('sp_p0');
 SELECT is_kept('sp');
 SELECT * FROM remains;
-SELECT action, partition_name, coalesce(range, message) AS range FROM part_log WHERE parent_table = 'sp'::regclass AND action IN ('split', 'merge') ORDER BY id;
+SELECT action, partition_name, range, message FROM part_log WHERE parent_table = 'sp'::regclass AND action IN ('split', 'merge') ORDER BY id;
 -- what has an open end can be cut at points, in the words of its calendar
 CREATE TABLE wide (at timestamptz PRIMARY KEY) PARTITION BY RANGE (at);
 CREATE TABLE wide_old PARTITION OF wide FOR VALUES FROM (MINVALUE) TO ('2020-01-01 05:00+00');
@@ -193,7 +193,9 @@ SELECT * FROM packed();
 SELECT named('cold_p0');
 SELECT is_kept('cold');
 SELECT partition, task, parent_table, detail FROM part_upkeep ORDER BY partition::text COLLATE "C";
-SELECT partition_name, coalesce(range, message) AS range FROM part_log WHERE action = 'compress' ORDER BY id;
+SELECT partition_name, range, message = format('%s; size before: %s bytes, after: %s', detail, bytes_before, bytes_after) AS message, bytes = bytes_after AS bytes
+	FROM part_log l JOIN part_upkeep ON partition = l.partition_name::regclass AND task = action WHERE action = 'compress' ORDER BY id;
+SELECT n = format('2 partitions compressed by lz4: %s bytes, were %s', (SELECT sum(bytes_after) FROM part_upkeep), (SELECT sum(bytes_before) FROM part_upkeep)) AS said FROM partition_health_summary('cold'), unnest(notes) n;
 -- the second time there is nothing to do
 SELECT string_agg(oid::text, ',' ORDER BY oid) AS tables FROM pg_class WHERE relname LIKE 'cold\_p%' AND relkind = 'r' \gset
 CALL compress_partitions_proc('cold', '10', p_order_index => 'rewrite_test.cold_v');
@@ -203,6 +205,7 @@ SELECT kind, state, units, rows_done FROM rewrite_progress WHERE kind = 'compres
 SELECT compress_partitions('cold', '20', p_method => 'pglz', p_mode => 'locking') > 0 AS done;
 SELECT * FROM packed();
 SELECT partition, detail FROM part_upkeep ORDER BY partition::text COLLATE "C";
+SELECT regexp_replace(n, '[0-9]{2,}', 'n', 'g') AS note FROM partition_health_summary('cold'), unnest(notes) n;
 SELECT is_kept('cold');
 SELECT * FROM remains;
 

@@ -205,6 +205,17 @@ extern void pm_upkeep_check(const PartSet *set, PartPlan *plan);
 extern void pm_upkeep_note(Oid table, const char *task, Oid parent, const char *detail,
 						   int64 bytes_before, int64 bytes_after);
 
+/* partitions of a set that were compressed by one method */
+typedef struct PmCompressed
+{
+	char	   *method;
+	int64		partitions;
+	int64		before;			/* bytes of all of them */
+	int64		after;
+} PmCompressed;
+
+extern List *pm_upkeep_compressed(Oid parent);
+
 /* ---------- catalog.c ---------- */
 
 /* one set as it was found */

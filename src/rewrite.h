@@ -208,7 +208,7 @@ extern char *pm_rewrite_scratch(const PmRewrite *rewrite, const char *suffix);
 extern void pm_rewrite_run_sql(const PmRewrite *rewrite, List *statements);
 extern void pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite);
-extern void pm_rewrite_log(const PmRewrite *rewrite, const char *partition,
+extern void pm_rewrite_log(const PmRewrite *rewrite, const char *partition, const char *range,
 						   int64 rows, int64 bytes, const char *message);
 
 /* ---------- rewrite_choose.c ---------- */
@@ -258,7 +258,7 @@ extern void pm_instant_step(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_instant_verify(const PmRewrite *rewrite);
 extern void pm_instant_remove(const PmRewrite *rewrite);
 extern char *pm_instant_name(const PmRewrite *rewrite);
-extern void pm_instant_attach(const PmRewrite *rewrite);
+extern char *pm_instant_attach(const PmRewrite *rewrite);
 
 /* ---------- rewrite_own.c ---------- */
 extern bool pm_rewrite_has_single(const PmRewrite *rewrite);

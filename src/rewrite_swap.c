@@ -372,6 +372,25 @@ pm_rewrite_settle_target(const PmRewrite *rewrite, Oid target)
 	pm_rewrite_run_sql(rewrite, statements);
 }
 
+/* why there is this partition, for the log */
+static const char *const reasons[PM_REWRITE_KINDS] = {
+	[REWRITE_DRAIN] = "its rows were in the default partition",
+	[REWRITE_SPLIT] = "a partition was split",
+	[REWRITE_MERGE] = "partitions were merged",
+	[REWRITE_INTERVAL] = "the interval was changed"
+};
+
+/* notes that a partition was written anew, and what has become of its size; returns that for the log */
+static char *
+note_compressed(const PmRewrite *rewrite, Oid target, int64 bytes)
+{
+	const char *detail = pm_rewrite_option(rewrite, "detail");
+	int64		before = pm_size_bytes(((PmSource *) linitial(rewrite->sources))->oid);
+
+	pm_upkeep_note(target, "compress", rewrite->table, detail, before, bytes);
+	return psprintf("%s; size before: " INT64_FORMAT " bytes, after: " INT64_FORMAT, detail, before, bytes);
+}
+
 static void
 attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tmpl,
 			  const Partition *target)
@@ -379,6 +398,7 @@ attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tm
 	char	   *name = pm_rewrite_target_name(rewrite, set, &target->bound);
 	char	   *range = pm_ddl_range(&set->key, set->key.is_list ? target : NULL, &target->bound);
 	char	   *qualified;
+	int64		bytes;
 
 	pm_rewrite_go_home(rewrite, target->oid);
 	pm_rewrite_give_name(rewrite, target->oid, name);
@@ -389,7 +409,10 @@ attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tm
 	if (OidIsValid(tmpl->replident_index))
 		pm_ddl_set_identity(set, tmpl, target->oid);
 	pm_rewrite_settle_own(rewrite, target->oid);
-	pm_rewrite_log(rewrite, qualified, -1, pm_size_bytes(target->oid), range);
+	bytes = pm_size_bytes(target->oid);
+	pm_rewrite_log(rewrite, qualified, range, -1, bytes,
+				   rewrite->kind == REWRITE_COMPRESS ? note_compressed(rewrite, target->oid, bytes) :
+				   reasons[rewrite->kind]);
 }
 
 /* the rest becomes the default, under its name */
@@ -421,18 +444,6 @@ detach_sources(const PmRewrite *rewrite, const PartSet *set)
 
 		pm_rewrite_run_sql(rewrite, lcons(pm_ddl_rewrite_detach(pm_full_name(set), source), statements));
 	}
-}
-
-static void
-note_compressed(const PmRewrite *rewrite, const PmLook *frame)
-{
-	const char *detail = pm_rewrite_option(rewrite, "detail");
-	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
-
-	if (rewrite->kind == REWRITE_COMPRESS)
-		pm_upkeep_note(((Partition *) linitial(frame->partitions))->oid, "compress",
-					   rewrite->table, detail, pm_size_bytes(source),
-					   pm_size_bytes(((Partition *) linitial(frame->partitions))->oid));
 }
 
 static void
@@ -468,7 +479,6 @@ swap_partitions(PmRewrite *rewrite)
 	if (twins)
 		pm_rewrite_name_twins(rewrite, twins);
 	pm_rewrite_run_sql(rewrite, back);
-	note_compressed(rewrite, frame);
 }
 
 

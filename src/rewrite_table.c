@@ -329,6 +329,7 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	char	   *old_name = pm_rewrite_scratch(rewrite, "_old");
 	List	   *identity = pm_catalog_strings("SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
 											  " WHERE x.indrelid = $1 AND x.indisreplident", from);
+	char	   *range = NULL;
 	List	   *off = read_carried(FUNCTIONS_OFF, from, NIL);
 	List	   *on = NIL;
 	List	   *references;
@@ -356,7 +357,7 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 										   pm_ddl_rewrite_rename("TABLE", pm_qualified_name(to), rewrite->name)));
 	swap_all_names(rewrite, from, to);
 	if (rewrite->kind == REWRITE_INSTANT)
-		pm_instant_attach(rewrite);
+		range = pm_instant_attach(rewrite);
 	pm_rewrite_run_sql(rewrite, sequences);
 	run_carried(on);
 	pm_rewrite_run_sql(rewrite, said);
@@ -370,7 +371,7 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 		pm_rewrite_manage(rewrite);
 	if (rewrite->kind == REWRITE_INSTANT)
-		pm_rewrite_log(rewrite, pm_qualified_name(from), -1, pm_size_bytes(from), "the table is the first partition now");
+		pm_rewrite_log(rewrite, pm_qualified_name(from), range, -1, pm_size_bytes(from), "the table is the first partition now");
 	else
-		pm_rewrite_log(rewrite, NULL, rewrite->rows_done, pm_size_bytes(to), "swapped");
+		pm_rewrite_log(rewrite, NULL, NULL, rewrite->rows_done, pm_size_bytes(to), "swapped");
 }

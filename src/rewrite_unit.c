@@ -62,15 +62,16 @@ pm_rewrite_run_sql(const PmRewrite *rewrite, List *statements)
 	CommandCounterIncrement();
 }
 
-/* pm_rewrite_log writes what a rewrite has done to part_log. */
+/* pm_rewrite_log writes what a rewrite has done to part_log; rows, bytes: -1 if not known. */
 void
-pm_rewrite_log(const PmRewrite *rewrite, const char *partition, int64 rows,
-			   int64 bytes, const char *message)
+pm_rewrite_log(const PmRewrite *rewrite, const char *partition, const char *range,
+			   int64 rows, int64 bytes, const char *message)
 {
 	PmLogEntry	entry = {
 		.parent = rewrite->table,
 		.action = pm_rewrite_kind_name(rewrite->kind),
 		.partition = partition,
+		.range = range,
 		.rows = rows,
 		.bytes = bytes,
 		.message = message
@@ -512,7 +513,7 @@ pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite)
 	(void) pm_rewrite_set_state(rewrite->id, "{cancelling}", rewrite->sqlstate ? "failed" :
 								pm_rewrite_is_swapped(rewrite) ? "done" : "cancelled", 0, NULL);
 	if (rewrite->sqlstate && rewrite->name != NULL)
-		pm_rewrite_log(rewrite, NULL, -1, -1, "failed");
+		pm_rewrite_log(rewrite, NULL, NULL, -1, -1, "failed");
 	run->is_over = true;
 }
 
