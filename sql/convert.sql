@@ -265,6 +265,60 @@ SELECT * FROM parts('empty', 9);
 SELECT * FROM remains;
 DROP TABLE kt, kts, kd, fact, ms, kl, empty;
 
+--
+-- a key of a domain, which need not have the bounds of a grid as values
+--
+
+CREATE DOMAIN above_0 AS int NOT NULL CHECK (VALUE > 0);
+CREATE TABLE dom (id above_0 PRIMARY KEY, v text);
+INSERT INTO dom SELECT n, n FROM generate_series(1, 3000) n;
+SELECT * FROM convert_table_plan('dom', 'id') WHERE is_problem;
+SET statement_timeout = '1s';
+CALL convert_table_proc('dom', 'id', '1000', p_premake => 1, p_rows_per_second => 100);
+RESET statement_timeout;
+-- written meanwhile
+UPDATE dom SET id = id + 5000 WHERE id % 100 = 0;
+DELETE FROM dom WHERE id % 100 = 1;
+INSERT INTO dom SELECT n, 'new' FROM generate_series(3001, 3500) n;
+SELECT max(id) AS dom FROM rewrite_progress \gset
+CALL resume_rewrite_proc(:dom);
+SELECT * FROM parts('dom', 9);
+SELECT count(*) FILTER (WHERE v = 'new') AS new, count(*) FILTER (WHERE id > 5000) AS moved, count(*) FROM dom;
+\set VERBOSITY sqlstate
+INSERT INTO dom VALUES (0);
+\set VERBOSITY default
+CALL drain_default_proc('dom');
+SELECT status FROM partition_health_summary('dom');
+UPDATE part_config SET automatic_maintenance = 'off' WHERE parent_table = 'dom'::regclass;
+-- truncated meanwhile; nothing infinite, and nothing that ends the grid
+CREATE DOMAIN finite AS timestamptz CHECK (VALUE < 'infinity') CHECK (VALUE > '-infinity') CHECK (VALUE IS NOT NULL);
+CREATE TABLE dom_at (id int PRIMARY KEY, at finite);
+INSERT INTO dom_at SELECT n, '2020-01-01 UTC'::timestamptz + n * interval '1 hour' FROM generate_series(1, 3000) n;
+SET statement_timeout = '1s';
+CALL convert_table_proc('dom_at', 'at', '1 month', p_premake => 1, p_rows_per_second => 100);
+RESET statement_timeout;
+TRUNCATE dom_at;
+INSERT INTO dom_at VALUES (1, '2020-05-05 UTC');
+SELECT max(id) AS dom FROM rewrite_progress \gset
+CALL resume_rewrite_proc(:dom);
+SELECT * FROM parts('dom_at', 1);
+-- both ends
+CREATE DOMAIN percent AS smallint CHECK (VALUE BETWEEN 1 AND 100);
+CREATE TABLE dom_part (of percent);
+INSERT INTO dom_part SELECT generate_series(1, 100);
+CALL convert_table_proc('dom_part', 'of', '20', p_premake => 2, p_mode => 'locking', p_default_table => false);
+SELECT run_maintenance('dom_part'), run_maintenance('dom');
+SELECT * FROM parts('dom_part', 9);
+SELECT status, problems FROM partition_health_summary('dom_part');
+-- of the default, too
+CREATE TABLE dom_rest (id above_0 PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT create_parent('dom_rest', 'id', '10', p_start_partition => '20', p_premake => 1, p_automatic_maintenance => 'off');
+INSERT INTO dom_rest SELECT generate_series(1, 25);
+CALL drain_default_proc('dom_rest');
+SELECT * FROM parts('dom_rest', 9);
+SELECT * FROM remains;
+DROP TABLE dom, dom_at, dom_part, dom_rest;
+
 -- infinity goes to the default, or nowhere
 CREATE TABLE inf (id int PRIMARY KEY, at timestamptz NOT NULL);
 INSERT INTO inf VALUES (1, 'infinity'), (2, '-infinity'), (3, '2020-05-05'), (4, '2021-05-05');

@@ -240,6 +240,7 @@ extern uint64 pm_rewrite_count_rows(const PmRewrite *rewrite, const char *sql);
 extern void pm_rewrite_changed(const PmRewrite *rewrite, const char *what);
 
 /* ---------- rewrite_expand.c ---------- */
+extern void pm_rewrite_fit_bound(const PmRewrite *rewrite, const PartKey *key, PartBound *bound);
 extern void pm_rewrite_survey(PmRewrite *rewrite);
 extern void pm_rewrite_expand(PmRewrite *rewrite);
 

@@ -242,6 +242,8 @@ pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl
 
 	step.name = name_for_now(rewrite, set, bound, n);
 	step.move_rows = frame->dflt ? 1 : 0;
+	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_DRAIN)
+		pm_rewrite_fit_bound(rewrite, &set->key, &step.bound);
 	pm_ddl_apply(frame, tmpl, &step, rewrite->now);
 	target = quote_qualified_identifier(rewrite->schema, step.name);
 	oid = get_relname_relid(step.name, get_namespace_oid(rewrite->schema, false));
