@@ -461,6 +461,25 @@ DROP TRIGGER own ON sp_p0;
 CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM rewrite_test.sp_p0; END;
 CALL split_partition_proc('sp_p0', '50');
 DROP FUNCTION reads;
+CREATE FUNCTION reads(sp_p0) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CALL split_partition_proc('sp_p0', '50');
+DROP FUNCTION reads;
+CREATE TABLE holds (v sp_p0[]);
+CALL split_partition_proc('sp_p0', '50');
+DROP TABLE holds;
+CREATE POLICY "By it" ON kept USING (rows <> (SELECT min(v) FROM sp_p0));
+CALL split_partition_proc('sp_p0', '50');
+CALL unpartition_proc('sp');
+DROP POLICY "By it" ON kept;
+CREATE CONSTRAINT TRIGGER about AFTER INSERT ON kept FROM sp_p0 FOR EACH ROW EXECUTE FUNCTION note();
+CALL split_partition_proc('sp_p0', '50');
+DROP TRIGGER about ON kept;
+CREATE RULE "Own" AS ON DELETE TO sp_p0 DO INSTEAD NOTHING;
+CALL split_partition_proc('sp_p0', '50');
+DROP RULE "Own" ON sp_p0;
+CREATE TABLE refers (id int CONSTRAINT refers_fk REFERENCES sp_p0);
+CALL split_partition_proc('sp_p0', '50');
+DROP TABLE refers;
 SET client_min_messages = error;	-- wal_level
 CREATE PUBLICATION "Regress rewrite" FOR TABLE sp_p0;
 CALL split_partition_proc('sp_p0', '50');
@@ -537,6 +556,20 @@ SELECT pause_rewrite(NULL);
 SELECT pause_rewrite(-1);
 SELECT cancel_rewrite(-1);
 CALL resume_rewrite_proc(-1);
+-- what has come meanwhile
+CREATE TABLE late (id int PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT create_parent('late', 'id', '10000', p_premake => 1, p_start_partition => '0', p_default_table => false, p_automatic_maintenance => 'off');
+INSERT INTO late SELECT generate_series(0, 3000);
+SET statement_timeout = '1s';
+CALL split_partition_proc('late_p0', '5000', p_rows_per_second => 100);
+RESET statement_timeout;
+CREATE VIEW late_view AS SELECT * FROM late_p0;
+SELECT max(id) AS late FROM rewrite_progress \gset
+CALL resume_rewrite_proc(:late);
+SELECT state, units FROM rewrite_progress WHERE id = :late;
+SELECT * FROM parts('late');
+SELECT * FROM remains;
+DROP TABLE late CASCADE;
 -- all is as it was
 SET statement_timeout = '1s';
 CALL unpartition_proc('slow', p_rows_per_second => 1000);

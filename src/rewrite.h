@@ -218,6 +218,7 @@ extern bool pm_rewrite_is_swapped(const PmRewrite *rewrite);
 /* ---------- rewrite_check.c ---------- */
 extern PmRowKey *pm_rewrite_key(const PmRewrite *rewrite);
 extern List *pm_rewrite_source_problems(Oid source);
+extern void pm_rewrite_check_again(const PmRewrite *rewrite);
 extern void pm_rewrite_check(const PmRewrite *rewrite, bool needs_key);
 
 /* ---------- rewrite_shape.c ---------- */

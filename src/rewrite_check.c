@@ -186,10 +186,15 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	" UNION ALL SELECT format('%s depends on %I.%I itself', pg_describe_object(d.classid, d.objid, d.objsubid), n.nspname, c.relname)" \
 	" FROM pg_depend d JOIN pg_class c ON c.oid = $1 JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n'" \
-	"  AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)" \
+	"  AND (d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)" \
+	"   OR d.classid = 'pg_policy'::regclass AND NOT EXISTS (SELECT FROM pg_policy WHERE oid = d.objid AND polrelid = $1))" \
+	" UNION ALL SELECT format('%s has the type of the rows of %I.%I', pg_describe_object(d.classid, d.objid, d.objsubid), n.nspname, c.relname)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = c.reltype JOIN pg_depend d" \
+	"  ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) AND d.deptype = 'n' WHERE c.oid = $1" \
 	" UNION ALL SELECT format('foreign key %I of %s points at %I.%I itself', k.conname, k.conrelid::regclass, n.nspname, c.relname)" \
-	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0" \
+	" FROM pg_depend d JOIN pg_constraint k ON k.oid = d.objid JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1" \
+	"  AND k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0" \
 	" UNION ALL SELECT format('%I.%I has a constraint of its own, %I', n.nspname, c.relname, k.conname)" \
 	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE k.conrelid = $1 AND (k.contype = 'f' AND k.conparentid = 0 OR k.contype = 'c' AND k.coninhcount = 0)" \
@@ -198,7 +203,18 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	" WHERE c.oid = $1 AND (c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = $1))" \
 	" UNION ALL SELECT format('%I.%I has a trigger of its own, %I', n.nspname, c.relname, t.tgname)" \
 	" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgname NOT LIKE 'partmgr\\_rewrite\\_%'"
+	" WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgname NOT LIKE 'partmgr\\_rewrite\\_%'" \
+	" UNION ALL SELECT format('trigger %I of %s is about %I.%I itself', t.tgname, t.tgrelid::regclass, n.nspname, c.relname)" \
+	" FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid JOIN pg_class c ON c.oid = t.tgconstrrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE d.classid = 'pg_trigger'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1" \
+	"  AND t.tgconstrrelid = $1 AND NOT t.tgisinternal AND t.tgrelid <> $1" \
+	" UNION ALL SELECT format('%I.%I generates column %I in its own way', n.nspname, c.relname, a.attname)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_inherits h ON h.inhrelid = c.oid" \
+	" JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped JOIN pg_attribute b ON b.attrelid = h.inhparent AND b.attname = a.attname" \
+	" LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum LEFT JOIN pg_attrdef bd ON bd.adrelid = b.attrelid AND bd.adnum = b.attnum" \
+	" WHERE c.oid = $1 AND c.relispartition AND (a.attgenerated <> '' AND pg_get_expr(ad.adbin, ad.adrelid) IS DISTINCT FROM pg_get_expr(bd.adbin, bd.adrelid)" \
+	"  OR a.attidentity <> '' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass" \
+	"   AND d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'i'))"
 
 /* foreign keys of others at the set that cannot be taken off for a moment */
 #define REFERENCE_PROBLEMS \
@@ -304,6 +320,20 @@ check_source(const PmRewrite *rewrite, Oid source)
 	}
 	if (problems != NIL)
 		refuse(rewrite, linitial(problems));
+}
+
+/*
+ * pm_rewrite_check_again raises an error if something has come that hangs on a
+ * partition; the sources are locked.
+ */
+void
+pm_rewrite_check_again(const PmRewrite *rewrite)
+{
+	ListCell   *lc;
+
+	if (!PM_REWRITE_IS_WHOLE(rewrite->kind))
+		foreach(lc, rewrite->sources)
+			check_source(rewrite, ((PmSource *) lfirst(lc))->oid);
 }
 
 /*

@@ -522,6 +522,7 @@ pm_rewrite_swap_now(PmRewrite *rewrite)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("a partition was made while the lock was waited for")));
+	pm_rewrite_check_again(rewrite);
 	if (PM_REWRITE_IS_WHOLE(rewrite->kind))
 		pm_rewrite_swap_tables(rewrite);
 	else
