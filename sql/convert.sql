@@ -20,7 +20,7 @@ CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql SET search_pat
 			(SELECT string_agg(x::text, ',' ORDER BY x::text) FROM unnest(attacl) x), col_description(t, attnum), nullif(attcollation, 0)::regcollation)
 		FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = t AND attnum > 0 AND NOT attisdropped
 	UNION ALL SELECT concat_ws(' ', 'constraint', conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint'))
-		FROM pg_constraint WHERE conrelid = t AND contype NOT IN ('n', 't')
+		FROM pg_constraint WHERE conrelid = t
 	UNION ALL SELECT concat_ws(' ', 'index', replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON '), CASE WHEN indisreplident THEN 'identity' END,
 			CASE WHEN indisprimary THEN 'primary' END, obj_description(indexrelid, 'pg_class')) FROM pg_index WHERE indrelid = t
 	UNION ALL SELECT concat_ws(' ', 'trigger', tgenabled, pg_get_triggerdef(oid), obj_description(oid, 'pg_trigger')) FROM pg_trigger WHERE tgrelid = t AND NOT tgisinternal
@@ -44,10 +44,10 @@ CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql SET search_pat
 $$;
 -- what is left of a rewrite: nothing
 CREATE VIEW remains AS
-	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%' AND relname NOT LIKE '%\_rest\_%'
+	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%'
 	UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite%'
-	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND conname NOT LIKE '%\_rest\_%' AND contype <> 'n'
-	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%' AND stxname NOT LIKE '%\_rest\_%';
+	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%'
+	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%';
 
 --
 -- everything that a table can have
@@ -101,6 +101,14 @@ ALTER TABLE ev ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 COMMENT ON TABLE ev IS 'it''s the table';
 COMMENT ON COLUMN ev.at IS 'when';
 COMMENT ON CONSTRAINT ev_at_check ON ev IS 'checked';
+COMMENT ON CONSTRAINT ev_pkey ON ev IS 'one only';
+COMMENT ON CONSTRAINT ev_ser_key ON ev IS 'it''s one';
+COMMENT ON CONSTRAINT ev_kind_fk ON ev IS 'there is one';
+COMMENT ON CONSTRAINT t_constraint ON ev IS 'a trigger''s';
+COMMENT ON SEQUENCE ev_id_seq IS 'ids';
+COMMENT ON SEQUENCE ev_ser_seq IS 'serials';
+ALTER STATISTICS ev_stat SET STATISTICS 123;
+COMMENT ON STATISTICS "Ev stat" IS 'more''s';
 COMMENT ON INDEX ev_part IS 'part';
 COMMENT ON INDEX ev_pkey IS 'key';
 COMMENT ON TRIGGER t_off ON ev IS 'is off';
@@ -181,6 +189,7 @@ INSERT INTO item SELECT n, n * 2, n FROM generate_series(1, 50) n;
 CREATE TABLE "Other Item" (at int, id int, CONSTRAINT "Other ""fk""" FOREIGN KEY (id, at) REFERENCES ord (id, at) MATCH FULL ON UPDATE CASCADE);
 INSERT INTO "Other Item" VALUES (2, 1), (NULL, NULL);
 ALTER TABLE ord REPLICA IDENTITY FULL;
+COMMENT ON CONSTRAINT item_ord ON item IS 'what it''s of';
 CREATE TABLE was2 AS SELECT about('ord') AS line;
 SELECT * FROM convert_table_plan('ord', 'at') WHERE object LIKE 'foreign%';
 CALL convert_table_proc('ord', 'at', '50', p_premake => 1, p_default_table => false);
@@ -213,6 +222,15 @@ CREATE TABLE kt (id int, at timestamptz, PRIMARY KEY (id));
 INSERT INTO kt SELECT n, '2020-01-01 UTC'::timestamptz + n * interval '10 days' FROM generate_series(1, 80) n;
 CALL convert_table_proc('kt', 'at', '1 year', p_premake => 1, p_time_zone => 'Europe/Berlin', p_name_format => '{parent}_y{YYYY}', p_retention => '50 years');
 SELECT attnotnull FROM pg_attribute WHERE attrelid = 'kt'::regclass AND attname = 'at';
+-- since 18 that has a name, here as where no row moves, and where another one has it
+CREATE TABLE kt_now (at int CONSTRAINT kt_now_at_not_null CHECK (at IS NOT NULL), v text CONSTRAINT kt_v NOT NULL);
+INSERT INTO kt_now VALUES (1, 1);
+CALL convert_table_proc('kt_now', 'at', '10', p_premake => 1, p_mode => 'instant');
+SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'n' AND conrelid::regclass::text LIKE 'kt%'
+	AND conname NOT IN ('kt_at_not_null', 'kt_id_not_null', 'kt_now_at_not_null1', 'kt_v');
+SELECT attrelid::regclass, attnotnull FROM pg_attribute WHERE attrelid::regclass IN ('kt_now', 'kt_now_initial') AND attname = 'at' ORDER BY 1;
+SELECT partition_name, range, message FROM part_log WHERE parent_table = 'kt_now'::regclass AND action = 'instant';
+DROP TABLE kt_now;
 SELECT * FROM parts('kt');
 -- the calendar of the session
 SET timezone = 'America/New_York';
@@ -246,6 +264,60 @@ CALL convert_table_proc('empty', 'id', '1000', p_premake => 2);
 SELECT * FROM parts('empty', 9);
 SELECT * FROM remains;
 DROP TABLE kt, kts, kd, fact, ms, kl, empty;
+
+--
+-- a key of a domain, which need not have the bounds of a grid as values
+--
+
+CREATE DOMAIN above_0 AS int NOT NULL CHECK (VALUE > 0);
+CREATE TABLE dom (id above_0 PRIMARY KEY, v text);
+INSERT INTO dom SELECT n, n FROM generate_series(1, 3000) n;
+SELECT * FROM convert_table_plan('dom', 'id') WHERE is_problem;
+SET statement_timeout = '1s';
+CALL convert_table_proc('dom', 'id', '1000', p_premake => 1, p_rows_per_second => 100);
+RESET statement_timeout;
+-- written meanwhile
+UPDATE dom SET id = id + 5000 WHERE id % 100 = 0;
+DELETE FROM dom WHERE id % 100 = 1;
+INSERT INTO dom SELECT n, 'new' FROM generate_series(3001, 3500) n;
+SELECT max(id) AS dom FROM rewrite_progress \gset
+CALL resume_rewrite_proc(:dom);
+SELECT * FROM parts('dom', 9);
+SELECT count(*) FILTER (WHERE v = 'new') AS new, count(*) FILTER (WHERE id > 5000) AS moved, count(*) FROM dom;
+\set VERBOSITY sqlstate
+INSERT INTO dom VALUES (0);
+\set VERBOSITY default
+CALL drain_default_proc('dom');
+SELECT status FROM partition_health_summary('dom');
+UPDATE part_config SET automatic_maintenance = 'off' WHERE parent_table = 'dom'::regclass;
+-- truncated meanwhile; nothing infinite, and nothing that ends the grid
+CREATE DOMAIN finite AS timestamptz CHECK (VALUE < 'infinity') CHECK (VALUE > '-infinity') CHECK (VALUE IS NOT NULL);
+CREATE TABLE dom_at (id int PRIMARY KEY, at finite);
+INSERT INTO dom_at SELECT n, '2020-01-01 UTC'::timestamptz + n * interval '1 hour' FROM generate_series(1, 3000) n;
+SET statement_timeout = '1s';
+CALL convert_table_proc('dom_at', 'at', '1 month', p_premake => 1, p_rows_per_second => 100);
+RESET statement_timeout;
+TRUNCATE dom_at;
+INSERT INTO dom_at VALUES (1, '2020-05-05 UTC');
+SELECT max(id) AS dom FROM rewrite_progress \gset
+CALL resume_rewrite_proc(:dom);
+SELECT * FROM parts('dom_at', 1);
+-- both ends
+CREATE DOMAIN percent AS smallint CHECK (VALUE BETWEEN 1 AND 100);
+CREATE TABLE dom_part (of percent);
+INSERT INTO dom_part SELECT generate_series(1, 100);
+CALL convert_table_proc('dom_part', 'of', '20', p_premake => 2, p_mode => 'locking', p_default_table => false);
+SELECT run_maintenance('dom_part'), run_maintenance('dom');
+SELECT * FROM parts('dom_part', 9);
+SELECT status, problems FROM partition_health_summary('dom_part');
+-- of the default, too
+CREATE TABLE dom_rest (id above_0 PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT create_parent('dom_rest', 'id', '10', p_start_partition => '20', p_premake => 1, p_automatic_maintenance => 'off');
+INSERT INTO dom_rest SELECT generate_series(1, 25);
+CALL drain_default_proc('dom_rest');
+SELECT * FROM parts('dom_rest', 9);
+SELECT * FROM remains;
+DROP TABLE dom, dom_at, dom_part, dom_rest;
 
 -- infinity goes to the default, or nowhere
 CREATE TABLE inf (id int PRIMARY KEY, at timestamptz NOT NULL);
@@ -380,21 +452,29 @@ SELECT convert_table_plan('parent', 'id');
 CALL convert_table_proc('parent_0', 'id', '10');
 CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY);
 CALL convert_table_proc('fleeting', 'id', '10');
+SELECT * FROM convert_table_plan('fleeting', 'id') WHERE is_problem;
 CREATE TEMP TABLE mine (id int PRIMARY KEY);
 \set VERBOSITY sqlstate
 CALL convert_table_proc('mine', 'id', '10');
 \set VERBOSITY terse
+SELECT what FROM convert_table_plan('mine', 'id') WHERE is_problem;
 CREATE VIEW looks AS SELECT * FROM taken;
 CALL convert_table_proc('looks', 'id', '10');
+\set VERBOSITY default
+SELECT convert_table_plan('looks', 'id');
+\set VERBOSITY terse
 CREATE MATERIALIZED VIEW stored AS SELECT * FROM taken;
 CALL convert_table_proc('stored', 'id', '10');
 CREATE SEQUENCE counter;
 CALL convert_table_proc('counter', 'last_value', '10');
+SELECT convert_table_plan('counter', 'last_value');
 CALL convert_table_proc('taken_pkey', 'id', '10');
+SELECT convert_table_plan('taken_pkey', 'id');
 CREATE FOREIGN DATA WRAPPER regress_convert;
 CREATE SERVER regress_convert FOREIGN DATA WRAPPER regress_convert;
 CREATE FOREIGN TABLE away (id int) SERVER regress_convert;
 CALL convert_table_proc('away', 'id', '10');
+SELECT convert_table_plan('away', 'id');
 DROP FOREIGN DATA WRAPPER regress_convert CASCADE;
 -- stands in the way: known to the plan, and to the procedure
 CREATE FUNCTION bad(t regclass, control text) RETURNS TABLE (object text, what text) LANGUAGE sql AS $$ SELECT object, what FROM convert_table_plan(t, control) WHERE is_problem $$;
@@ -467,9 +547,11 @@ DROP RULE "The rule" ON "Bad";
 SET client_min_messages = error;	-- wal_level
 CREATE PUBLICATION regress_convert_all FOR ALL TABLES;
 CALL convert_table_proc('"Bad"', 'id', '10');
+SELECT * FROM bad('"Bad"', 'id');
 DROP PUBLICATION regress_convert_all;
 CREATE PUBLICATION "Regress schema" FOR TABLES IN SCHEMA convert_test;
 CALL convert_table_proc('"Bad"', 'id', '10');
+SELECT * FROM bad('"Bad"', 'id');
 DROP PUBLICATION "Regress schema";
 SET client_min_messages = warning;
 -- nothing of all this has left anything

@@ -229,7 +229,7 @@ COMMENT ON COLUMN part_log.action IS 'create, on_demand, drain, detach, finalize
 COMMENT ON COLUMN part_log.partition_name IS 'the partition, with its schema';
 COMMENT ON COLUMN part_log.range IS 'its bounds';
 COMMENT ON COLUMN part_log.row_estimate IS 'estimated rows of a retired partition, or rows moved out of the default';
-COMMENT ON COLUMN part_log.bytes IS 'size of a retired partition';
+COMMENT ON COLUMN part_log.bytes IS 'size of a retired partition, or of one after upkeep or a rewrite';
 COMMENT ON COLUMN part_log.lock IS 'the strongest lock on the parent';
 COMMENT ON COLUMN part_log.lock_held IS 'how long it was held';
 COMMENT ON COLUMN part_log.sqlstate IS 'SQLSTATE of a failure';

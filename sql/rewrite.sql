@@ -36,10 +36,10 @@ CREATE FUNCTION named(t regclass) RETURNS text LANGUAGE sql AS $$
 		UNION SELECT conname FROM pg_constraint WHERE conrelid = t AND contype NOT IN ('n')) x(what) $$;
 -- what is left of a rewrite: nothing
 CREATE VIEW remains AS
-	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%' AND relname NOT LIKE '%\_rest\_%'
+	SELECT 'relation ' || relname AS what FROM pg_class WHERE relname LIKE 'partmgr\_rewrite%'
 	UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname LIKE 'partmgr\_rewrite%'
-	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%' AND conname NOT LIKE '%\_rest\_%' AND contype <> 'n'
-	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%' AND stxname NOT LIKE '%\_rest\_%';
+	UNION ALL SELECT 'constraint ' || conname FROM pg_constraint WHERE conname LIKE 'partmgr\_%'
+	UNION ALL SELECT 'statistics ' || stxname FROM pg_statistic_ext WHERE stxname LIKE 'partmgr\_%';
 
 --
 -- the default is drained
@@ -51,15 +51,16 @@ SELECT create_parent('ev', 'id', '10', p_premake => 1, p_start_partition => '0',
 INSERT INTO ev SELECT n, 'v' || n, n % 3 FROM generate_series(1, 95, 7) n;
 INSERT INTO ev VALUES (-5), (-25), (251);
 CREATE TABLE refers (id int CONSTRAINT refers_fk REFERENCES ev);
+COMMENT ON CONSTRAINT refers_fk ON refers IS 'it''s said';
 INSERT INTO refers SELECT id FROM ev;
 SELECT keep('ev');
 CALL drain_default_proc('ev');
 SELECT * FROM parts('ev');
 SELECT is_kept('ev');
 SELECT named('ev_p90');
-SELECT conname, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE confrelid = 'ev'::regclass AND conparentid = 0;
+SELECT conname, convalidated, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE confrelid = 'ev'::regclass AND conparentid = 0;
 SELECT * FROM remains;
-SELECT action, partition_name, coalesce(range, message) AS range FROM part_log WHERE action = 'drain' ORDER BY id;
+SELECT action, partition_name, range, message FROM part_log WHERE action = 'drain' ORDER BY id;
 SELECT id, parent_table, kind, options, state, phase, units, rows_done, message FROM rewrite_progress;
 -- nothing is in it any more
 CALL drain_default_proc('ev'::regclass, p_policy => 'fast');
@@ -123,7 +124,7 @@ SELECT * FROM parts('sp');
 SELECT named('sp_p0');
 SELECT is_kept('sp');
 SELECT * FROM remains;
-SELECT action, partition_name, coalesce(range, message) AS range FROM part_log WHERE parent_table = 'sp'::regclass AND action IN ('split', 'merge') ORDER BY id;
+SELECT action, partition_name, range, message FROM part_log WHERE parent_table = 'sp'::regclass AND action IN ('split', 'merge') ORDER BY id;
 -- what has an open end can be cut at points, in the words of its calendar
 CREATE TABLE wide (at timestamptz PRIMARY KEY) PARTITION BY RANGE (at);
 CREATE TABLE wide_old PARTITION OF wide FOR VALUES FROM (MINVALUE) TO ('2020-01-01 05:00+00');
@@ -192,7 +193,9 @@ SELECT * FROM packed();
 SELECT named('cold_p0');
 SELECT is_kept('cold');
 SELECT partition, task, parent_table, detail FROM part_upkeep ORDER BY partition::text COLLATE "C";
-SELECT partition_name, coalesce(range, message) AS range FROM part_log WHERE action = 'compress' ORDER BY id;
+SELECT partition_name, range, message = format('%s; size before: %s bytes, after: %s', detail, bytes_before, bytes_after) AS message, bytes = bytes_after AS bytes
+	FROM part_log l JOIN part_upkeep ON partition = l.partition_name::regclass AND task = action WHERE action = 'compress' ORDER BY id;
+SELECT n = format('2 partitions compressed by lz4: %s bytes, were %s', (SELECT sum(bytes_after) FROM part_upkeep), (SELECT sum(bytes_before) FROM part_upkeep)) AS said FROM partition_health_summary('cold'), unnest(notes) n;
 -- the second time there is nothing to do
 SELECT string_agg(oid::text, ',' ORDER BY oid) AS tables FROM pg_class WHERE relname LIKE 'cold\_p%' AND relkind = 'r' \gset
 CALL compress_partitions_proc('cold', '10', p_order_index => 'rewrite_test.cold_v');
@@ -202,8 +205,103 @@ SELECT kind, state, units, rows_done FROM rewrite_progress WHERE kind = 'compres
 SELECT compress_partitions('cold', '20', p_method => 'pglz', p_mode => 'locking') > 0 AS done;
 SELECT * FROM packed();
 SELECT partition, detail FROM part_upkeep ORDER BY partition::text COLLATE "C";
+SELECT regexp_replace(n, '[0-9]{2,}', 'n', 'g') AS note FROM partition_health_summary('cold'), unnest(notes) n;
 SELECT is_kept('cold');
 SELECT * FROM remains;
+
+--
+-- what a partition has of its own stays with who takes its place
+--
+
+-- all that can be known of a partition, one line each, without its name
+CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', 'column', attname, CASE WHEN attnotnull THEN 'not null' END, pg_get_expr(adbin, adrelid), attstorage, nullif(attcompression, ''),
+			nullif(attstattarget, -1), (SELECT string_agg(o, ' ') FROM unnest(attoptions) o WHERE o LIKE 'n\_%'), col_description(t, attnum), (SELECT string_agg(split_part(x::text, '/', 1), ',' ORDER BY x::text) FROM unnest(attacl) x))
+		FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = t AND attnum > 0 AND NOT attisdropped
+	UNION ALL SELECT concat_ws(' ', 'index', regexp_replace(pg_get_indexdef(indexrelid), '^(.*) ON \S*', '\1'), CASE WHEN indisreplident THEN 'identity' END,
+			CASE WHEN indisclustered THEN 'clustered' END, obj_description(indexrelid, 'pg_class'),
+			(SELECT string_agg(attnum || '=' || attstattarget, ',') FROM pg_attribute WHERE attrelid = indexrelid AND attstattarget >= 0)) FROM pg_index WHERE indrelid = t
+	UNION ALL SELECT concat_ws(' ', 'constraint', conname, pg_get_constraintdef(oid)) FROM pg_constraint WHERE conrelid = t AND contype NOT IN ('n', 't')
+	UNION ALL SELECT concat_ws(' ', 'table', c.relnamespace::regnamespace, c.relreplident, c.reloptions, x.reloptions, c.relacl IS NULL, obj_description(t, 'pg_class')) FROM pg_class c JOIN pg_class x ON x.oid = c.reltoastrelid WHERE c.oid = t
+	UNION ALL SELECT concat_ws(' ', 'sequence', objid::regclass, attname) FROM pg_depend JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+		WHERE classid = 'pg_class'::regclass AND refobjid = t AND deptype = 'a' AND objsubid = 0 AND refobjsubid > 0 AND pg_depend.objid IN (SELECT oid FROM pg_class WHERE relkind = 'S')
+	UNION ALL SELECT concat_ws(' ', 'statistics', stxname, pg_get_statisticsobjdef_columns(oid)) FROM pg_statistic_ext WHERE stxrelid = t
+$$;
+CREATE TABLE was (line text);
+CREATE FUNCTION differs(t regclass) RETURNS TABLE (was text, "is" text) LANGUAGE sql AS $$
+	SELECT * FROM ((SELECT line, NULL FROM rewrite_test.was EXCEPT ALL SELECT rewrite_test.about(t), NULL) UNION ALL (SELECT NULL, rewrite_test.about(t) EXCEPT ALL SELECT NULL, line FROM rewrite_test.was)) x(was, "is") ORDER BY was COLLATE "C", "is" COLLATE "C" $$;
+CREATE TABLE own (id int, a int DEFAULT 1, b int DEFAULT 2, c text DEFAULT 'c', d text, e text, f int, CONSTRAINT own_pk PRIMARY KEY (id)) PARTITION BY RANGE (id);
+CREATE INDEX own_first ON own (a);
+CREATE UNIQUE INDEX own_second ON own (b, id);
+CREATE STATISTICS own_ab ON a, b FROM own;
+COMMENT ON COLUMN own.a IS 'of all';
+COMMENT ON COLUMN own.b IS 'of all';
+ALTER TABLE own ALTER b SET STATISTICS 50;
+SELECT create_parent('own', 'id', '100', p_premake => 1, p_start_partition => '0', p_automatic_maintenance => 'off');
+INSERT INTO own (id, d, e, f) SELECT n, n, n, n FROM generate_series(1, 99) n;
+INSERT INTO own (id) VALUES (105), (1005);
+-- the same for one that is compressed, one that is split, and the default
+CREATE PROCEDURE make_own(t text) LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('ALTER TABLE %s ALTER a SET DEFAULT 7, ALTER b DROP DEFAULT, ALTER d SET DEFAULT ''own'', ALTER a SET STATISTICS 300, ALTER b SET STATISTICS -1, ALTER a SET (n_distinct = 5), ALTER b SET NOT NULL,'
+		' ALTER c SET STORAGE EXTERNAL, ALTER d SET STORAGE MAIN, ALTER e SET COMPRESSION pglz, SET (fillfactor = 60, toast.autovacuum_enabled = off)', t);
+	EXECUTE format('COMMENT ON TABLE %s IS ''it''''s its own''', t);
+	EXECUTE format('COMMENT ON COLUMN %s.a IS ''of its own''', t);
+	EXECUTE format('COMMENT ON COLUMN %s.b IS NULL', t);
+	EXECUTE format('CREATE SEQUENCE %s_seq OWNED BY %1$s.f', t);
+	EXECUTE format('ALTER TABLE %s ALTER f SET DEFAULT nextval(%L)', t, t || '_seq');
+	EXECUTE format('CREATE UNIQUE INDEX "Mine %s" ON %1$s (d)', t);
+	EXECUTE format('CREATE INDEX %s_expr ON %1$s ((a + b), e) WHERE a > 0', t);
+	EXECUTE format('ALTER INDEX %s_expr ALTER COLUMN 1 SET STATISTICS 70', t);
+	EXECUTE format('COMMENT ON INDEX %s_expr IS ''an index''''s comment''', t);
+	-- names that are nobody's but theirs; two have changed theirs
+	EXECUTE format('ALTER INDEX %s_a_idx RENAME TO %1$s_swap', t);
+	EXECUTE format('ALTER INDEX %s_b_id_idx RENAME TO %1$s_a_idx', t);
+	EXECUTE format('ALTER INDEX %s_swap RENAME TO %1$s_b_id_idx', t);
+	EXECUTE format('ALTER INDEX %s_pkey RENAME TO "Key of %1$s"', t);
+	EXECUTE format('ALTER TABLE %s CLUSTER ON %1$s_a_idx', t);
+END $$;
+CALL make_own('own_p0');
+CALL make_own('own_default');
+ALTER TABLE own_p0 REPLICA IDENTITY USING INDEX own_p0_a_idx;
+ALTER TABLE own_default REPLICA IDENTITY FULL;
+GRANT SELECT (a) ON own_p0 TO PUBLIC;
+INSERT INTO was SELECT about('own_p0');
+CREATE TABLE was_default AS SELECT about('own_default') AS line;
+INSERT INTO own_default (id, b) VALUES (5000, 0);
+SELECT keep('own');
+CALL compress_partitions_proc('own', '1', 'pglz');
+SELECT * FROM differs('own_p0');
+CALL split_partition_proc('own_p0', '50');
+SELECT * FROM differs('own_p0') WHERE coalesce(was, "is") !~ '^(constraint|index)';
+SELECT * FROM about('own_p50') x ORDER BY x COLLATE "C";
+INSERT INTO own_p0 (id, b) VALUES (0, 0) RETURNING *;
+DELETE FROM own WHERE id = 0;
+SELECT is_kept('own');
+TRUNCATE was;
+INSERT INTO was SELECT * FROM was_default;
+CALL drain_default_proc('own');
+SELECT * FROM differs('own_default');
+SELECT regexp_replace(about('own_p1000'), 'p1000', 'p100') EXCEPT ALL SELECT about('own_p100');
+SELECT is_kept('own');
+SELECT * FROM remains;
+-- in another schema, too
+CREATE SCHEMA "Rewrite else";
+ALTER TABLE own_p100 SET SCHEMA "Rewrite else";
+ALTER TABLE own_default SET SCHEMA "Rewrite else";
+CREATE TABLE own_default (id int);
+CREATE TABLE own_p100 (id int);
+INSERT INTO own VALUES (205), (1205);
+SELECT keep('own');
+CALL compress_partitions_proc('own', '1', 'pglz');
+CALL drain_default_proc('own');
+SELECT * FROM parts('own');
+SELECT named('"Rewrite else".own_p100'), named('"Rewrite else".own_default');
+SELECT partition_name FROM part_log WHERE action = 'compress' AND parent_table = 'own'::regclass ORDER BY id;
+SELECT is_kept('own');
+SELECT * FROM remains;
+DROP TABLE "Rewrite else".own_p100, "Rewrite else".own_default;
+DROP SCHEMA "Rewrite else";
 
 --
 -- a plain table again
@@ -218,6 +316,13 @@ CREATE VIEW un_view AS SELECT id, v FROM un;
 CREATE TABLE un_refers (at int CONSTRAINT un_fk REFERENCES un (at));
 INSERT INTO un_refers SELECT at FROM un;
 COMMENT ON TABLE un IS 'the table';
+COMMENT ON CONSTRAINT un_pk ON un IS 'the key';
+COMMENT ON CONSTRAINT un_v ON un IS 'the check';
+COMMENT ON CONSTRAINT un_fk ON un_refers IS 'the reference';
+COMMENT ON SEQUENCE un_id_seq IS 'the sequence';
+CREATE STATISTICS un_stat ON id, at FROM un;
+ALTER STATISTICS un_stat SET STATISTICS 77;
+COMMENT ON STATISTICS un_stat IS 'the statistics';
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.v := 'seen'; RETURN NEW; END $$;
 CREATE TRIGGER un_note BEFORE INSERT ON un FOR EACH ROW EXECUTE FUNCTION note();
 SELECT keep('un');
@@ -233,7 +338,8 @@ INSERT INTO un (at) VALUES (31) RETURNING *;
 DELETE FROM un WHERE at = 31;
 SELECT is_kept('un');
 SELECT count(*) FROM un_view;
-SELECT conname, convalidated FROM pg_constraint WHERE confrelid = 'un'::regclass;
+SELECT conname, convalidated, obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE confrelid = 'un'::regclass OR conrelid = 'un'::regclass AND contype <> 'n' ORDER BY conname;
+SELECT stxname, stxstattarget, obj_description(oid, 'pg_statistic_ext'), obj_description('un_id_seq'::regclass, 'pg_class') FROM pg_statistic_ext WHERE stxrelid = 'un'::regclass;
 SELECT relname FROM pg_class WHERE relname LIKE 'un\_%' ORDER BY relname;
 SELECT count(*) FROM part_config WHERE control = 'at' AND partition_interval = '10';
 SELECT parent_table, kind, state, units, rows_done, message FROM rewrite_progress WHERE kind = 'undo';
@@ -333,6 +439,17 @@ CALL compress_partitions_proc('cold', '5');
 CALL unpartition_proc('sp');
 SELECT count(*) FROM rewrite_progress;
 RESET ROLE;
+-- where the owner could not put it back
+CREATE SCHEMA "Rewrite shut";
+CREATE TABLE shut (id int PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT create_parent('shut', 'id', '10', p_premake => 1, p_start_partition => '0', p_automatic_maintenance => 'off');
+INSERT INTO shut VALUES (55);
+ALTER TABLE shut_default SET SCHEMA "Rewrite shut";
+ALTER TABLE shut OWNER TO regress_rewrite_other;
+ALTER TABLE "Rewrite shut".shut_default OWNER TO regress_rewrite_other;
+CALL drain_default_proc('shut');
+DROP TABLE shut;
+DROP SCHEMA "Rewrite shut";
 -- what a partition has of its own, that others would miss
 CREATE VIEW looks AS SELECT * FROM sp_p0;
 CALL split_partition_proc('sp_p0', '50');
@@ -344,6 +461,25 @@ DROP TRIGGER own ON sp_p0;
 CREATE FUNCTION reads() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM rewrite_test.sp_p0; END;
 CALL split_partition_proc('sp_p0', '50');
 DROP FUNCTION reads;
+CREATE FUNCTION reads(sp_p0) RETURNS int LANGUAGE sql AS 'SELECT 1';
+CALL split_partition_proc('sp_p0', '50');
+DROP FUNCTION reads;
+CREATE TABLE holds (v sp_p0[]);
+CALL split_partition_proc('sp_p0', '50');
+DROP TABLE holds;
+CREATE POLICY "By it" ON kept USING (rows <> (SELECT min(v) FROM sp_p0));
+CALL split_partition_proc('sp_p0', '50');
+CALL unpartition_proc('sp');
+DROP POLICY "By it" ON kept;
+CREATE CONSTRAINT TRIGGER about AFTER INSERT ON kept FROM sp_p0 FOR EACH ROW EXECUTE FUNCTION note();
+CALL split_partition_proc('sp_p0', '50');
+DROP TRIGGER about ON kept;
+CREATE RULE "Own" AS ON DELETE TO sp_p0 DO INSTEAD NOTHING;
+CALL split_partition_proc('sp_p0', '50');
+DROP RULE "Own" ON sp_p0;
+CREATE TABLE refers (id int CONSTRAINT refers_fk REFERENCES sp_p0);
+CALL split_partition_proc('sp_p0', '50');
+DROP TABLE refers;
 SET client_min_messages = error;	-- wal_level
 CREATE PUBLICATION "Regress rewrite" FOR TABLE sp_p0;
 CALL split_partition_proc('sp_p0', '50');
@@ -357,7 +493,9 @@ CALL split_partition_proc('sp_p0', '50');
 ALTER TABLE sp_p0 OWNER TO CURRENT_USER;
 CREATE TABLE points (id int CONSTRAINT points_fk REFERENCES sp) PARTITION BY HASH (id);
 CALL split_partition_proc('sp_p0', '50');
+\set VERBOSITY default
 CALL unpartition_proc('sp');
+\set VERBOSITY terse
 DROP TABLE points;
 -- partitioned itself, unlogged
 CREATE TABLE mixed (id int PRIMARY KEY) PARTITION BY RANGE (id);
@@ -418,6 +556,20 @@ SELECT pause_rewrite(NULL);
 SELECT pause_rewrite(-1);
 SELECT cancel_rewrite(-1);
 CALL resume_rewrite_proc(-1);
+-- what has come meanwhile
+CREATE TABLE late (id int PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT create_parent('late', 'id', '10000', p_premake => 1, p_start_partition => '0', p_default_table => false, p_automatic_maintenance => 'off');
+INSERT INTO late SELECT generate_series(0, 3000);
+SET statement_timeout = '1s';
+CALL split_partition_proc('late_p0', '5000', p_rows_per_second => 100);
+RESET statement_timeout;
+CREATE VIEW late_view AS SELECT * FROM late_p0;
+SELECT max(id) AS late FROM rewrite_progress \gset
+CALL resume_rewrite_proc(:late);
+SELECT state, units FROM rewrite_progress WHERE id = :late;
+SELECT * FROM parts('late');
+SELECT * FROM remains;
+DROP TABLE late CASCADE;
 -- all is as it was
 SET statement_timeout = '1s';
 CALL unpartition_proc('slow', p_rows_per_second => 1000);

@@ -149,6 +149,8 @@ tell_end(int64 id)
 		ereport(ERROR,
 				(errcode(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4])),
 				 errmsg("%s", rewrite.message ? rewrite.message : "the rewrite has failed"),
+				 rewrite.phase == PHASE_CLEAN ?
+				 errdetail("Rewrite " INT64_FORMAT " has ended with this error, after the swap.", id) :
 				 errdetail("Rewrite " INT64_FORMAT " has ended with this error, and left all as it was.", id)));
 	}
 	ereport(NOTICE,

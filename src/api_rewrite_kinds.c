@@ -52,6 +52,11 @@ check_plain(Oid table)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table %s is a partition", pm_qualified_name(table)),
 				 errhint("Use split_partition().")));
+	if (get_rel_relkind(table) != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not a table", pm_qualified_name(table)),
+				 errdetail_relkind_not_supported(get_rel_relkind(table))));
 }
 
 /* the arguments of convert_table() and convert_table_plan(), up to the manner */
@@ -161,6 +166,8 @@ partmgr_convert_table_plan(PG_FUNCTION_ARGS)
 				  &(PmCarry) {.what = "no unique key",
 					  .how = "the table cannot be written meanwhile: p_mode => 'locking'",
 					  .is_problem = true});
+	foreach(lc, pm_rewrite_source_problems(rewrite.table))
+		put_carry((ReturnSetInfo *) fcinfo->resultinfo, lfirst(lc));
 	foreach(lc, pm_rewrite_carry(&rewrite, control))
 		put_carry((ReturnSetInfo *) fcinfo->resultinfo, lfirst(lc));
 	PG_RETURN_NULL();

@@ -219,6 +219,13 @@ typedef RangeTblEntry PmRights;
 #define pm_attribute_map(to, from) build_attrmap_by_name(to, from)
 #endif
 
+/* NOT NULL: a constraint with a name since 18. */
+#if PG_VERSION_NUM >= 180000
+#define PM_NOT_NULL_HAS_NAME true
+#else
+#define PM_NOT_NULL_HAS_NAME false
+#endif
+
 /* Databases whose DROP was cut short: known since 15.4 and 14.9. */
 #ifndef DATCONNLIMIT_INVALID_DB
 #define DATCONNLIMIT_INVALID_DB (-2)

@@ -282,9 +282,8 @@ run_statements(const PartSet *set, List *statements)
  * only once ATTACH has made the index.
  */
 void
-pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, const char *name)
+pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, Oid partition)
 {
-	Oid			partition = get_relname_relid(name, get_namespace_oid(set->schema, false));
 	Oid			index = pm_catalog_child_index(partition, tmpl->replident_index);
 
 	if (OidIsValid(index))
@@ -356,7 +355,7 @@ pm_ddl_apply(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step,
 	run_statements(set, pm_ddl_statements(look, tmpl, step));
 	mark_step(look, step);
 	if ((step->kind == STEP_CREATE || step->kind == STEP_DRAIN) && OidIsValid(tmpl->replident_index))
-		pm_ddl_set_identity(set, tmpl, step->name);
+		pm_ddl_set_identity(set, tmpl, get_relname_relid(step->name, get_namespace_oid(set->schema, false)));
 	CommandCounterIncrement();
 }
 
@@ -380,12 +379,13 @@ pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl)
 {
 	const PartSet *set = look->set;
 	char	   *name = pm_name_default(set->name);
-	bool		exists = OidIsValid(get_relname_relid(name, get_namespace_oid(set->schema, false)));
+	Oid			namespace = get_namespace_oid(set->schema, false);
+	bool		exists = OidIsValid(get_relname_relid(name, namespace));
 
 	run_statements(set, pm_ddl_default_statements(set, tmpl, name, exists));
 	CommandCounterIncrement();
 	if (OidIsValid(tmpl->replident_index))
-		pm_ddl_set_identity(set, tmpl, name);
+		pm_ddl_set_identity(set, tmpl, get_relname_relid(name, namespace));
 }
 
 /* pm_ddl_drop_default drops the default partition, which the caller has emptied. */

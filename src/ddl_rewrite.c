@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "commands/defrem.h"
 #include "commands/tablespace.h"
 #include "ddl.h"
 #include "ddl_rewrite.h"
@@ -42,9 +43,44 @@ pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by)
 	return buf.data;
 }
 
+/* the name that NOT NULL would have been given in a table of that name, but for what like has */
+static char *
+not_null_name(Oid like, const char *like_name, const char *column)
+{
+	for (int n = 0;; n++)
+	{
+		char	   *name = makeObjectName(like_name, column, n ? psprintf("not_null%d", n) : "not_null");
+
+		if (pm_catalog_texts(psprintf("SELECT 'x' FROM pg_constraint WHERE conrelid = $1 AND conname = %s",
+									  quote_literal_cstr(name)), like) == NIL)
+			return name;
+	}
+}
+
+/*
+ * pm_ddl_rewrite_not_null makes a column NOT NULL, by the name that this would have
+ * in the table that is to be replaced; like_name is what that is called without us.
+ * Where a constraint says so already, no row is looked at.
+ */
+char *
+pm_ddl_rewrite_not_null(const char *table, const char *column, Oid like, const char *like_name)
+{
+	bool		is_new = pm_catalog_texts(psprintf("SELECT 'x' FROM pg_attribute WHERE attrelid = $1 AND attname = %s AND NOT attnotnull",
+												   quote_literal_cstr(column)), like) != NIL;
+
+	if (is_new && PM_NOT_NULL_HAS_NAME)
+		return psprintf("ALTER TABLE %s ADD CONSTRAINT %s NOT NULL %s", table,
+						quote_identifier(not_null_name(like, like_name, column)), quote_identifier(column));
+	return psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", table, quote_identifier(column));
+}
+
+/* what was said of a column's values, to be SET; some servers keep other things beside it */
+#define ATTOPTIONS(options) \
+	"(SELECT string_agg(o, ', ') FROM unnest(" options ") o WHERE o LIKE 'n\\_distinct%%')"
+
 /*
  * pm_ddl_rewrite_table gives a table that is to replace another one what LIKE
- * leaves out: comment, statistics targets, replica identity; the key of a set is
+ * leaves out: comment, what the planner was told, replica identity; the key of a set is
  * NOT NULL besides.
  */
 List *
@@ -54,16 +90,85 @@ pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
 	List	   *result = NIL;
 
 	if (control)
-		result = lappend(result, psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", frame,
-										  quote_identifier(control)));
+		result = lappend(result, pm_ddl_rewrite_not_null(frame, control, like, get_rel_name(like)));
 	return list_concat(result, pm_catalog_texts(psprintf(
 		"SELECT format('COMMENT ON TABLE %%s IS %%L', %s, obj_description($1, 'pg_class'))"
 		" WHERE obj_description($1, 'pg_class') IS NOT NULL"
 		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET STATISTICS %%s', %s, attname, attstattarget)"
 		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attstattarget >= 0"
+		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET (%%s)', %s, attname, " ATTOPTIONS("attoptions") ")"
+		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND " ATTOPTIONS("attoptions") " IS NOT NULL"
 		" UNION ALL SELECT format('ALTER TABLE %%s REPLICA IDENTITY %%s', %s, CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"
 		" FROM pg_class WHERE oid = $1 AND relreplident IN ('f', 'n')",
-		name, name, name), like));
+		name, name, name, name), like));
+}
+
+/* columns of a table, a, beside those of the one that is to be like it, b */
+#define BOTH_COLUMNS \
+	" FROM pg_attribute a JOIN pg_attribute b ON b.attrelid = %u AND b.attname = a.attname AND NOT b.attisdropped" \
+	" LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum" \
+	" LEFT JOIN pg_attrdef bd ON bd.adrelid = b.attrelid AND bd.adnum = b.attnum," \
+	" LATERAL (SELECT pg_get_expr(ad.adbin, ad.adrelid) AS a_default, pg_get_expr(bd.adbin, bd.adrelid) AS b_default) d"
+#define OF_A " WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped"
+
+/*
+ * pm_ddl_rewrite_own gives a table that takes a partition's place what that has of
+ * its own and not from its parent: comments, identity, and what its columns have.  keep is
+ * whether values are compressed as they were.
+ */
+List *
+pm_ddl_rewrite_own(Oid table, Oid like, bool keep)
+{
+	char	   *name = quote_literal_cstr(pm_qualified_name(table));
+	List	   *result = pm_catalog_texts(psprintf(
+		"SELECT format('COMMENT ON TABLE %%s IS %%L', %s, obj_description($1, 'pg_class'))"
+		" WHERE obj_description($1, 'pg_class') IS DISTINCT FROM obj_description(%u, 'pg_class')"
+		" UNION ALL SELECT format('ALTER TABLE %%s REPLICA IDENTITY %%s', %s, CASE a.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"
+		" FROM pg_class a JOIN pg_class b ON b.oid = %u WHERE a.oid = $1 AND a.relreplident IN ('f', 'n') AND a.relreplident <> b.relreplident"
+		" UNION ALL SELECT format('COMMENT ON COLUMN %%s.%%I IS %%L', %s, a.attname, col_description($1, a.attnum))"
+		BOTH_COLUMNS OF_A " AND col_description($1, a.attnum) IS DISTINCT FROM col_description(b.attrelid, b.attnum)",
+		name, table, name, table, name, table), like);
+
+	return list_concat(result, pm_catalog_texts(psprintf(
+		"SELECT format(CASE WHEN x.change LIKE 'ADD %%%%' THEN 'ALTER TABLE %%1$s %%3$s' ELSE 'ALTER TABLE %%1$s ALTER COLUMN %%2$I %%3$s' END,"
+		"  %s, a.attname, x.change)" BOTH_COLUMNS ","
+		" LATERAL unnest(ARRAY["
+		"  CASE WHEN a.attgenerated = '' AND a_default IS DISTINCT FROM b_default THEN coalesce('SET DEFAULT ' || a_default, 'DROP DEFAULT') END,"
+		"  CASE WHEN a.attstattarget IS DISTINCT FROM b.attstattarget THEN format('SET STATISTICS %%s', coalesce(a.attstattarget, -1)) END,"
+		"  'SET (' || " ATTOPTIONS("a.attoptions") " || ')',"
+		"  CASE WHEN a.attstorage <> b.attstorage THEN 'SET STORAGE ' ||"
+		"   CASE a.attstorage WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN' ELSE 'EXTENDED' END END,"
+		"  CASE WHEN a.attcompression <> b.attcompression AND %s THEN 'SET COMPRESSION ' ||"
+		"   CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' ELSE 'default' END END,"
+		"  CASE WHEN a.attnotnull AND NOT b.attnotnull THEN coalesce((SELECT format('ADD CONSTRAINT %%I NOT NULL %%I', conname, a.attname)"
+		"    FROM pg_constraint WHERE conrelid = $1 AND contype = 'n' AND conkey = ARRAY[a.attnum]), 'SET NOT NULL') END]) x(change)"
+		OF_A " AND x.change IS NOT NULL ORDER BY a.attnum", name, table, keep ? "true" : "false"), like));
+}
+
+/* pm_ddl_rewrite_own_index is the same for one of its indexes. */
+List *
+pm_ddl_rewrite_own_index(Oid index, Oid like, bool keep_order)
+{
+	char	   *name = quote_literal_cstr(pm_qualified_name(index));
+
+	return pm_catalog_texts(psprintf(
+		"SELECT format('COMMENT ON INDEX %%s IS %%L', %s, obj_description($1, 'pg_class')) WHERE obj_description($1, 'pg_class') IS NOT NULL"
+		" UNION ALL SELECT format('ALTER INDEX %%s ALTER COLUMN %%s SET STATISTICS %%s', %s, attnum, attstattarget)"
+		" FROM pg_attribute WHERE attrelid = $1 AND attstattarget >= 0"
+		" UNION ALL SELECT format('ALTER TABLE %%I.%%I %%s %%I', n.nspname, t.relname, w.what, i.relname)"
+		" FROM pg_class i JOIN pg_namespace n ON n.oid = i.relnamespace JOIN pg_index x ON x.indexrelid = i.oid"
+		" JOIN pg_class t ON t.oid = x.indrelid JOIN pg_index o ON o.indexrelid = $1,"
+		" LATERAL (VALUES ('CLUSTER ON', o.indisclustered AND %s), ('REPLICA IDENTITY USING INDEX', o.indisreplident AND NOT x.indisreplident)) w(what, is_so)"
+		" WHERE i.oid = %u AND w.is_so",
+		name, name, keep_order ? "true" : "false", index), like);
+}
+
+/* pm_ddl_rewrite_sequence gives a sequence to a column, or, without a table, to none. */
+char *
+pm_ddl_rewrite_sequence(const char *sequence, const char *table, const char *column)
+{
+	return psprintf("ALTER SEQUENCE %s OWNED BY %s", sequence,
+					table ? psprintf("%s.%s", table, quote_identifier(column)) : "NONE");
 }
 
 /*
@@ -232,13 +337,6 @@ pm_ddl_exclude(const char *table, const char *name, const PartKey *key, const Pa
 	return buf.data;
 }
 
-/* pm_ddl_rewrite_not_null: where a constraint says so already, no row is looked at. */
-char *
-pm_ddl_rewrite_not_null(const char *table, const char *column)
-{
-	return psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", table, quote_identifier(column));
-}
-
 /* pm_ddl_rewrite_constraint makes a constraint like another one of an index that is there. */
 char *
 pm_ddl_rewrite_constraint(const char *table, const char *name, const char *index, Oid like)
@@ -337,6 +435,13 @@ char *
 pm_ddl_rewrite_rename(const char *kind, const char *thing, const char *name)
 {
 	return psprintf("ALTER %s %s RENAME TO %s", kind, thing, quote_identifier(name));
+}
+
+/* pm_ddl_rewrite_schema moves a table to another schema. */
+char *
+pm_ddl_rewrite_schema(const char *table, const char *schema)
+{
+	return psprintf("ALTER TABLE %s SET SCHEMA %s", table, quote_identifier(schema));
 }
 
 /* pm_ddl_rewrite_drop drops a table of ours, or one that was rewritten. */

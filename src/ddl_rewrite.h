@@ -15,6 +15,9 @@
 
 extern char *pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by);
 extern List *pm_ddl_rewrite_table(const char *frame, Oid like, const char *control);
+extern List *pm_ddl_rewrite_own(Oid table, Oid like, bool keep);
+extern List *pm_ddl_rewrite_own_index(Oid index, Oid like, bool keep_order);
+extern char *pm_ddl_rewrite_sequence(const char *sequence, const char *table, const char *column);
 extern List *pm_ddl_rewrite_strip(Oid table);
 extern List *pm_ddl_rewrite_bare(Oid table);
 extern List *pm_ddl_rewrite_privileges(const char *table, Oid like);
@@ -34,12 +37,13 @@ extern char *pm_ddl_rewrite_check(const char *table, const char *name, const Par
 								  const PartBound *bound);
 extern char *pm_ddl_exclude(const char *table, const char *name, const PartKey *key,
 							const PartBound *bound);
-extern char *pm_ddl_rewrite_not_null(const char *table, const char *column);
+extern char *pm_ddl_rewrite_not_null(const char *table, const char *column, Oid like, const char *like_name);
 extern char *pm_ddl_rewrite_constraint(const char *table, const char *name, const char *index, Oid like);
 extern char *pm_ddl_rewrite_drop_index(const char *index);
 extern char *pm_ddl_rewrite_detach(const char *parent, const char *partition);
 extern char *pm_ddl_rewrite_attach(const char *parent, const char *partition, const char *range);
 extern char *pm_ddl_rewrite_rename(const char *kind, const char *thing, const char *name);
+extern char *pm_ddl_rewrite_schema(const char *table, const char *schema);
 extern char *pm_ddl_rewrite_drop(const char *table);
 extern char *pm_ddl_rewrite_empty(const char *table);
 extern char *pm_ddl_rewrite_cluster(const char *target, const char *index);

@@ -7,7 +7,8 @@
  * A problem makes a status and ends with what to do.  A note does neither: what
  * a default partition costs, what a hold keeps, what waits for others by itself.
  *
- * Reads nothing: all is in the set's health, the look and the plan.
+ * Reads nothing but our own tables: all else is in the set's health, the look and
+ * the plan.
  *
  *-------------------------------------------------------------------------
  */
@@ -144,9 +145,26 @@ is_note(const PlanFinding *finding)
 	return finding->kind == FINDING_HELD || finding->kind == FINDING_LAST_KEPT;
 }
 
+/* note_compressed tells what compressing cold partitions has brought. */
+static void
+note_compressed(PmHealth *health)
+{
+	ListCell   *lc;
+
+	foreach(lc, pm_upkeep_compressed(health->set->parent))
+	{
+		const PmCompressed *compressed = lfirst(lc);
+
+		health->notes = lappend(health->notes,
+								psprintf(INT64_FORMAT " partition%s compressed by %s: " INT64_FORMAT " bytes, were " INT64_FORMAT,
+										 compressed->partitions, compressed->partitions == 1 ? "" : "s",
+										 compressed->method, compressed->after, compressed->before));
+	}
+}
+
 /*
  * pm_health_notes says what is not wrong: what a default costs, what a hold
- * keeps, and what waits for others by itself.
+ * keeps, what waits for others by itself, and what compressing has brought.
  */
 void
 pm_health_notes(PmHealth *health, const PmLook *look, const PartPlan *plan)
@@ -182,4 +200,5 @@ pm_health_notes(PmHealth *health, const PmLook *look, const PartPlan *plan)
 		if (step->blocked && step->is_waiting)
 			health->notes = lappend(health->notes, step->blocked);
 	}
+	note_compressed(health);
 }

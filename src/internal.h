@@ -206,6 +206,17 @@ extern void pm_upkeep_check(const PartSet *set, PartPlan *plan);
 extern void pm_upkeep_note(Oid table, const char *task, Oid parent, const char *detail,
 						   int64 bytes_before, int64 bytes_after);
 
+/* partitions of a set that were compressed by one method */
+typedef struct PmCompressed
+{
+	char	   *method;
+	int64		partitions;
+	int64		before;			/* bytes of all of them */
+	int64		after;
+} PmCompressed;
+
+extern List *pm_upkeep_compressed(Oid parent);
+
 /* ---------- catalog.c ---------- */
 
 /* one set as it was found */
@@ -318,7 +329,7 @@ extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 							 List *steps);
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
 extern void pm_ddl_drop_default(const PmLook *look);
-extern void pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, const char *name);
+extern void pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, Oid partition);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
 extern List *pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step);
 extern char *pm_ddl_upkeep_locks(const PlanStep *step);

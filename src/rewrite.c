@@ -434,14 +434,20 @@ static void
 pause_run(PmRewriteRun *run)
 {
 	static uint32 event = 0;
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), run->pause_ms);
+	long		left = run->pause_ms;
 
 	if (event == 0)
 		event = pm_wait_event("PartmgrRewritePause");
-	if (run->pause_ms > 0)
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 run->pause_ms, event);
-	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+	/* others set our latch for reasons of their own */
+	while (left > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left, event);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+	}
 }
 
 static void

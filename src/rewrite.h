@@ -140,6 +140,14 @@ typedef struct PmRowKey
 	bool		has_nullable;	/* the last column may be null in a source */
 } PmRowKey;
 
+/* indexes of a table, of the one that takes its place whole, and what they are called */
+typedef struct PmTwins
+{
+	List	   *old;			/* OIDs */
+	List	   *new;
+	List	   *names;			/* of char * */
+} PmTwins;
+
 /* something that hangs on a table that is replaced */
 typedef struct PmCarry
 {
@@ -200,13 +208,14 @@ extern PmLook *pm_rewrite_frame(const PmRewrite *rewrite);
 extern PmTemplate *pm_rewrite_template(const PmRewrite *rewrite);
 extern Oid	pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl,
 								   const PartBound *bound, int n);
+extern bool pm_rewrite_is_source(const PmRewrite *rewrite, Oid relation);
 extern char *pm_rewrite_target_name(const PmRewrite *rewrite, const PartSet *set, const PartBound *bound);
 extern void pm_rewrite_manage(const PmRewrite *rewrite);
 extern char *pm_rewrite_scratch(const PmRewrite *rewrite, const char *suffix);
 extern void pm_rewrite_run_sql(const PmRewrite *rewrite, List *statements);
 extern void pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite);
-extern void pm_rewrite_log(const PmRewrite *rewrite, const char *partition,
+extern void pm_rewrite_log(const PmRewrite *rewrite, const char *partition, const char *range,
 						   int64 rows, int64 bytes, const char *message);
 
 /* ---------- rewrite_choose.c ---------- */
@@ -215,6 +224,8 @@ extern bool pm_rewrite_is_swapped(const PmRewrite *rewrite);
 
 /* ---------- rewrite_check.c ---------- */
 extern PmRowKey *pm_rewrite_key(const PmRewrite *rewrite);
+extern List *pm_rewrite_source_problems(Oid source);
+extern void pm_rewrite_check_again(const PmRewrite *rewrite);
 extern void pm_rewrite_check(const PmRewrite *rewrite, bool needs_key);
 
 /* ---------- rewrite_shape.c ---------- */
@@ -237,6 +248,7 @@ extern uint64 pm_rewrite_count_rows(const PmRewrite *rewrite, const char *sql);
 extern void pm_rewrite_changed(const PmRewrite *rewrite, const char *what);
 
 /* ---------- rewrite_expand.c ---------- */
+extern void pm_rewrite_fit_bound(const PmRewrite *rewrite, const PartKey *key, PartBound *bound);
 extern void pm_rewrite_survey(PmRewrite *rewrite);
 extern void pm_rewrite_expand(PmRewrite *rewrite);
 
@@ -259,7 +271,20 @@ extern void pm_instant_step(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_instant_verify(const PmRewrite *rewrite);
 extern void pm_instant_remove(const PmRewrite *rewrite);
 extern char *pm_instant_name(const PmRewrite *rewrite);
-extern void pm_instant_attach(const PmRewrite *rewrite);
+extern char *pm_instant_attach(const PmRewrite *rewrite);
+
+/* ---------- rewrite_own.c ---------- */
+extern bool pm_rewrite_has_single(const PmRewrite *rewrite);
+extern Oid	pm_rewrite_original(const PmRewrite *rewrite, Oid target);
+extern void pm_rewrite_give_own(const PmRewrite *rewrite, Oid target);
+extern void pm_rewrite_go_home(const PmRewrite *rewrite, Oid target);
+extern void pm_rewrite_settle_own(const PmRewrite *rewrite, Oid target);
+
+/* ---------- rewrite_name.c ---------- */
+extern void pm_rewrite_rename(const PmRewrite *rewrite, Oid table, const char *name);
+extern void pm_rewrite_give_name(const PmRewrite *rewrite, Oid target, const char *name);
+extern PmTwins *pm_rewrite_find_twins(const PmRewrite *rewrite, Oid target);
+extern void pm_rewrite_name_twins(const PmRewrite *rewrite, const PmTwins *twins);
 
 /* ---------- rewrite_build.c ---------- */
 extern List *pm_rewrite_targets(const PmRewrite *rewrite);
@@ -275,7 +300,6 @@ extern int	pm_rewrite_reader(const PmRewriteRun *run);
 extern void pm_rewrite_unlock_tables(PmRewriteRun *run);
 extern ErrorData *pm_rewrite_swap(PmRewriteRun *run, bool strict);
 extern List *pm_rewrite_references(const PmRewrite *rewrite, List **back);
-extern void pm_rewrite_rename(const PmRewrite *rewrite, Oid table, const char *name);
 extern void pm_rewrite_settle_target(const PmRewrite *rewrite, Oid target);
 extern void pm_rewrite_swap_now(PmRewrite *rewrite);
 

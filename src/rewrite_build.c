@@ -255,8 +255,11 @@ pm_rewrite_fill(PmRewrite *rewrite)
 	foreach(lc, plan->steps)
 	{
 		PlanStep   *step = lfirst(lc);
+		PartBound	bound = step->bound;
 
-		if (step->kind == STEP_CREATE)
+		pm_rewrite_fit_bound(rewrite, &frame->set->key, &bound);
+		/* where the domain of the key has neither end, it has nothing between them */
+		if (step->kind == STEP_CREATE && !(bound.lower_open && bound.upper_open))
 			(void) pm_rewrite_make_target(rewrite, frame, tmpl, &step->bound, 0);
 	}
 }

@@ -252,5 +252,5 @@ pm_rewrite_check_carry(const PmRewrite *rewrite, const char *control)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot rewrite table %s: %s: %s", pm_qualified_name(rewrite->table),
 						first->what, first->how),
-				 errhint("convert_table_plan() lists all that stands in the way.")));
+				 PM_REWRITE_MAKES_SET(rewrite->kind) ? errhint("convert_table_plan() lists all that stands in the way.") : 0));
 }

@@ -161,23 +161,23 @@ pm_rewrite_key(const PmRewrite *rewrite)
 
 /* ---------- refusals ---------- */
 
-/* what stands in the way of one source, as sentences */
-#define SOURCE_PROBLEMS \
-	"SELECT CASE c.relkind WHEN 'p' THEN format('%I.%I is itself partitioned', n.nspname, c.relname)" \
-	"  WHEN 'f' THEN format('%I.%I is a foreign table', n.nspname, c.relname)" \
-	"  ELSE format('%I.%I is not a table', n.nspname, c.relname) END" \
+/* what stands in the way of one source: what it is, and the rest of the sentence */
+#define SOURCE_PROBLEMS(which) \
+	"SELECT " which " FROM (" \
+	"SELECT format('%I.%I', n.nspname, c.relname), CASE c.relkind WHEN 'p' THEN 'is itself partitioned'" \
+	"  WHEN 'f' THEN 'is a foreign table' ELSE 'is not a table' END" \
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 AND c.relkind <> 'r'" \
-	" UNION ALL SELECT format('%I.%I is %s', n.nspname, c.relname, CASE c.relpersistence WHEN 't' THEN 'temporary' ELSE 'unlogged' END)" \
+	" UNION ALL SELECT format('%I.%I', n.nspname, c.relname), CASE c.relpersistence WHEN 't' THEN 'is temporary' ELSE 'is unlogged' END" \
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 AND c.relpersistence <> 'p'" \
-	" UNION ALL SELECT format('publication %I publishes all new tables, also those that a rewrite needs', p.pubname)" \
+	" UNION ALL SELECT format('publication %I', p.pubname), 'publishes all new tables, also those that a rewrite needs'" \
 	" FROM pg_publication p WHERE p.puballtables" \
-	" UNION ALL SELECT format('publication %I publishes all new tables of the schema, also those that a rewrite needs', p.pubname)" \
+	" UNION ALL SELECT format('publication %I', p.pubname), 'publishes all new tables of the schema, also those that a rewrite needs'" \
 	" FROM pg_publication_namespace pn JOIN pg_publication p ON p.oid = pn.pnpubid" \
-	" JOIN pg_class c ON c.relnamespace = pn.pnnspid WHERE c.oid = $1"
+	" JOIN pg_class c ON c.relnamespace = pn.pnnspid WHERE c.oid = $1) x(what, how)"
 
 /* and of one that is a partition */
 #define PARTITION_PROBLEMS \
-	" UNION ALL SELECT format('publication %I publishes %I.%I by its name', p.pubname, n.nspname, c.relname)" \
+	"SELECT format('publication %I publishes %I.%I by its name', p.pubname, n.nspname, c.relname)" \
 	" FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid JOIN pg_class c ON c.oid = pr.prrelid" \
 	" JOIN pg_namespace n ON n.oid = c.relnamespace WHERE pr.prrelid = $1" \
 	" UNION ALL SELECT format('publication %I publishes partitions by their names (publish_via_partition_root is off)', p.pubname)" \
@@ -186,10 +186,15 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	" UNION ALL SELECT format('%s depends on %I.%I itself', pg_describe_object(d.classid, d.objid, d.objsubid), n.nspname, c.relname)" \
 	" FROM pg_depend d JOIN pg_class c ON c.oid = $1 JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'n'" \
-	"  AND d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)" \
+	"  AND (d.classid IN ('pg_rewrite'::regclass, 'pg_proc'::regclass)" \
+	"   OR d.classid = 'pg_policy'::regclass AND NOT EXISTS (SELECT FROM pg_policy WHERE oid = d.objid AND polrelid = $1))" \
+	" UNION ALL SELECT format('%s has the type of the rows of %I.%I', pg_describe_object(d.classid, d.objid, d.objsubid), n.nspname, c.relname)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type t ON t.oid = c.reltype JOIN pg_depend d" \
+	"  ON d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) AND d.deptype = 'n' WHERE c.oid = $1" \
 	" UNION ALL SELECT format('foreign key %I of %s points at %I.%I itself', k.conname, k.conrelid::regclass, n.nspname, c.relname)" \
-	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0" \
+	" FROM pg_depend d JOIN pg_constraint k ON k.oid = d.objid JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1" \
+	"  AND k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0" \
 	" UNION ALL SELECT format('%I.%I has a constraint of its own, %I', n.nspname, c.relname, k.conname)" \
 	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE k.conrelid = $1 AND (k.contype = 'f' AND k.conparentid = 0 OR k.contype = 'c' AND k.coninhcount = 0)" \
@@ -198,7 +203,18 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	" WHERE c.oid = $1 AND (c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = $1))" \
 	" UNION ALL SELECT format('%I.%I has a trigger of its own, %I', n.nspname, c.relname, t.tgname)" \
 	" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgname NOT LIKE 'partmgr\\_rewrite\\_%'"
+	" WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgname NOT LIKE 'partmgr\\_rewrite\\_%'" \
+	" UNION ALL SELECT format('trigger %I of %s is about %I.%I itself', t.tgname, t.tgrelid::regclass, n.nspname, c.relname)" \
+	" FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid JOIN pg_class c ON c.oid = t.tgconstrrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE d.classid = 'pg_trigger'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1" \
+	"  AND t.tgconstrrelid = $1 AND NOT t.tgisinternal AND t.tgrelid <> $1" \
+	" UNION ALL SELECT format('%I.%I generates column %I in its own way', n.nspname, c.relname, a.attname)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_inherits h ON h.inhrelid = c.oid" \
+	" JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped JOIN pg_attribute b ON b.attrelid = h.inhparent AND b.attname = a.attname" \
+	" LEFT JOIN pg_attrdef ad ON ad.adrelid = a.attrelid AND ad.adnum = a.attnum LEFT JOIN pg_attrdef bd ON bd.adrelid = b.attrelid AND bd.adnum = b.attnum" \
+	" WHERE c.oid = $1 AND c.relispartition AND (a.attgenerated <> '' AND pg_get_expr(ad.adbin, ad.adrelid) IS DISTINCT FROM pg_get_expr(bd.adbin, bd.adrelid)" \
+	"  OR a.attidentity <> '' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass" \
+	"   AND d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'i'))"
 
 /* foreign keys of others at the set that cannot be taken off for a moment */
 #define REFERENCE_PROBLEMS \
@@ -209,6 +225,12 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_class t ON t.oid = $1" \
 	" WHERE k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0 AND (NOT k.convalidated OR NOT pg_has_role(t.relowner, c.relowner, 'USAGE'))" \
 	" UNION ALL SELECT format('index %s is not valid', indexrelid::regclass) FROM pg_index WHERE indrelid = $1 AND NOT indisvalid"
+
+/* what takes a table's place goes where that is */
+#define TWIN_PROBLEMS \
+	"SELECT format('%I.%I is in a schema in which the owner of the table has no CREATE', n.nspname, c.relname)" \
+	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE c.oid = $1 AND NOT has_schema_privilege(c.relowner, n.oid, 'CREATE')"
 
 static void
 refuse(const PmRewrite *rewrite, const char *reason)
@@ -262,6 +284,58 @@ check_space(const PmRewrite *rewrite)
 						pm_qualified_name(rewrite->table), needed, available)));
 }
 
+/* pm_rewrite_source_problems returns what stands in the way of a source, as PmCarry. */
+List *
+pm_rewrite_source_problems(Oid source)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, pm_catalog_strings(SOURCE_PROBLEMS("what"), source),
+			lc2, pm_catalog_strings(SOURCE_PROBLEMS("how"), source))
+	{
+		PmCarry    *problem = palloc0(sizeof(PmCarry));
+
+		problem->what = lfirst(lc);
+		problem->how = lfirst(lc2);
+		problem->is_problem = true;
+		result = lappend(result, problem);
+	}
+	return result;
+}
+
+static void
+check_source(const PmRewrite *rewrite, Oid source)
+{
+	List	   *problems = pm_catalog_strings(SOURCE_PROBLEMS("concat(what, ' ', how)"), source);
+
+	if (problems == NIL && !PM_REWRITE_MAKES_SET(rewrite->kind))
+		problems = pm_catalog_strings(PARTITION_PROBLEMS, source);
+	if (problems == NIL)
+	{
+		check_owner(rewrite, source);
+		if (rewrite->kind == REWRITE_COMPRESS || rewrite->kind == REWRITE_DRAIN)
+			problems = pm_catalog_strings(TWIN_PROBLEMS, source);
+	}
+	if (problems != NIL)
+		refuse(rewrite, linitial(problems));
+}
+
+/*
+ * pm_rewrite_check_again raises an error if something has come that hangs on a
+ * partition; the sources are locked.
+ */
+void
+pm_rewrite_check_again(const PmRewrite *rewrite)
+{
+	ListCell   *lc;
+
+	if (!PM_REWRITE_IS_WHOLE(rewrite->kind))
+		foreach(lc, rewrite->sources)
+			check_source(rewrite, ((PmSource *) lfirst(lc))->oid);
+}
+
 /*
  * pm_rewrite_check raises an error if the sources cannot be rewritten: what they
  * are, who publishes them or depends on them, the key, the disk.
@@ -274,14 +348,7 @@ pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
 	ListCell   *lc;
 
 	foreach(lc, rewrite->sources)
-	{
-		Oid			source = ((PmSource *) lfirst(lc))->oid;
-
-		problems = pm_catalog_strings(is_convert ? SOURCE_PROBLEMS : SOURCE_PROBLEMS PARTITION_PROBLEMS, source);
-		if (problems != NIL)
-			refuse(rewrite, linitial(problems));
-		check_owner(rewrite, source);
-	}
+		check_source(rewrite, ((PmSource *) lfirst(lc))->oid);
 	if (is_convert || rewrite->kind == REWRITE_UNDO)
 		pm_rewrite_check_carry(rewrite, pm_rewrite_option(rewrite, "control"));
 	else

@@ -16,9 +16,58 @@
 #include "plan.h"
 #include "rewrite.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
+
+/* ---------- bounds and domains ---------- */
+
+/* a bound as a value of the key's domain, for pm_attempt */
+typedef struct DomainValue
+{
+	const PmRewrite *rewrite;
+	char	   *sql;
+} DomainValue;
+
+static void
+read_domain_value(void *arg)
+{
+	DomainValue *value = arg;
+
+	(void) pm_rewrite_count_rows(value->rewrite, value->sql);
+}
+
+/* does the domain allow a bound?  It is asked as the owner: its CHECK may call anything. */
+static bool
+is_in_domain(const PmRewrite *rewrite, const PartKey *key, Oid domain, int64 raw)
+{
+	DomainValue value = {
+		.rewrite = rewrite,
+		.sql = psprintf("SELECT %s::%s", pm_key_literal(key, raw), format_type_be_qualified(domain))
+	};
+	ErrorData  *edata = pm_attempt(read_domain_value, &value);
+
+	if (edata && edata->sqlerrcode != ERRCODE_CHECK_VIOLATION)
+		ReThrowError(edata);
+	return edata == NULL;
+}
+
+/*
+ * pm_rewrite_fit_bound opens the ends of a range that the key's domain forbids as
+ * values: a domain of ids greater than 0 has none at 0.
+ */
+void
+pm_rewrite_fit_bound(const PmRewrite *rewrite, const PartKey *key, PartBound *bound)
+{
+	Oid			type = get_atttype(rewrite->table, get_attnum(rewrite->table, key->attname));
+
+	if (key->is_list || get_typtype(type) != TYPTYPE_DOMAIN)
+		return;
+	bound->lower_open = bound->lower_open || !is_in_domain(rewrite, key, type, bound->lower_raw);
+	bound->upper_open = bound->upper_open || !is_in_domain(rewrite, key, type, bound->upper_raw);
+}
+
 
 /* ---------- rows without a target ---------- */
 

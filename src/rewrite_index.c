@@ -34,15 +34,15 @@
 /* ---------- which there should be ---------- */
 
 /*
- * The table whose indexes the targets get.  One that is split or compressed may
- * have some of its own.
+ * The table whose indexes a target gets.  A partition whose place it takes may have
+ * some of its own.
  */
 static Oid
-model_of(const PmRewrite *rewrite)
+model_of(const PmRewrite *rewrite, Oid target)
 {
-	if (rewrite->kind == REWRITE_SPLIT || rewrite->kind == REWRITE_COMPRESS)
-		return ((PmSource *) linitial(rewrite->sources))->oid;
-	return rewrite->table;
+	Oid			original = pm_rewrite_original(rewrite, target);
+
+	return OidIsValid(original) ? original : rewrite->table;
 }
 
 /* In a set, what is unique is so together with the key of the set; false: it is. */
@@ -156,11 +156,15 @@ pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 	return pairs;
 }
 
-/* pm_rewrite_model_indexes returns the indexes that targets should have, of the table that they are like. */
+/* pm_rewrite_model_indexes returns the indexes that targets should have, of the tables that they are like. */
 List *
 pm_rewrite_model_indexes(const PmRewrite *rewrite)
 {
-	return indexes_of(rewrite, model_of(rewrite));
+	List	   *result = indexes_of(rewrite, model_of(rewrite, InvalidOid));
+
+	if (OidIsValid(rewrite->rest) && OidIsValid(pm_rewrite_original(rewrite, rewrite->rest)))
+		result = list_concat(result, indexes_of(rewrite, model_of(rewrite, rewrite->rest)));
+	return result;
 }
 
 /* pm_rewrite_has_indexes tells whether a table has the indexes that it should, and no other. */
@@ -170,7 +174,7 @@ pm_rewrite_has_indexes(const PmRewrite *rewrite, Oid table)
 	List	   *extra;
 	ListCell   *lc;
 
-	foreach(lc, pair_indexes(rewrite, model_of(rewrite), table, &extra))
+	foreach(lc, pair_indexes(rewrite, model_of(rewrite, table), table, &extra))
 		if (!OidIsValid(((Pair *) lfirst(lc))->found))
 			return false;
 	return extra == NIL;
@@ -285,7 +289,7 @@ pm_rewrite_build_index(const PmRewrite *rewrite, Oid table)
 	List	   *extra;
 	ListCell   *lc;
 
-	foreach(lc, pair_indexes(rewrite, model_of(rewrite), table, &extra))
+	foreach(lc, pair_indexes(rewrite, model_of(rewrite, table), table, &extra))
 	{
 		const Pair *pair = lfirst(lc);
 
@@ -293,7 +297,7 @@ pm_rewrite_build_index(const PmRewrite *rewrite, Oid table)
 			continue;
 		make_index(rewrite, copyObject(pair->statement));
 		/* or it would be made again, for ever */
-		if (!OidIsValid(pm_rewrite_index_for(rewrite, model_of(rewrite), pair->wanted, table)))
+		if (!OidIsValid(pm_rewrite_index_for(rewrite, model_of(rewrite, table), pair->wanted, table)))
 			elog(ERROR, "an index made like %s is another one", pm_qualified_name(pair->wanted));
 		return true;
 	}

@@ -359,23 +359,26 @@ replace_indexes(const PmRewrite *rewrite)
 
 /*
  * pm_instant_attach makes the old table, which has given up its name, the first
- * partition of the new one.
+ * partition of the new one.  Returns its range.
  */
-void
+char *
 pm_instant_attach(const PmRewrite *rewrite)
 {
 	PartSet    *set = pm_rewrite_set(rewrite);
 	char	   *name = pm_instant_name(rewrite);
 	char	   *table;
+	char	   *range;
 	PartBound	bound;
 
 	read_bound(rewrite, set, &bound);
+	range = pm_ddl_range(&set->key, NULL, &bound);
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_bare(rewrite->table));
-	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_not_null(pm_qualified_name(rewrite->table), set->key.attname)));
+	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_not_null(pm_qualified_name(rewrite->table), set->key.attname,
+																	   rewrite->table, rewrite->name)));
 	replace_indexes(rewrite);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(rewrite->table), name)));
 	table = pm_qualified_name(rewrite->table);
-	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_attach(pm_qualified_name(rewrite->frame), table,
-																 pm_ddl_range(&set->key, NULL, &bound)),
+	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_attach(pm_qualified_name(rewrite->frame), table, range),
 										   pm_ddl_rewrite_drop_constraint(table, pm_rewrite_scratch(rewrite, ""))));
+	return range;
 }

@@ -282,54 +282,11 @@ pm_rewrite_swap(PmRewriteRun *run, bool strict)
 }
 
 
-/* ---------- names ---------- */
-
-/* pm_rewrite_rename gives a table another name, and those of its indexes that are named after it. */
-void
-pm_rewrite_rename(const PmRewrite *rewrite, Oid table, const char *name)
-{
-	char	   *old = get_rel_name(table);
-	Oid			namespace = get_rel_namespace(table);
-	List	   *statements = list_make1(pm_ddl_rewrite_rename("TABLE", pm_qualified_name(table), name));
-	ListCell   *lc;
-
-	foreach(lc, pm_catalog_strings("SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
-								   " WHERE x.indrelid = $1 ORDER BY 1", table))
-	{
-		char	   *index = lfirst(lc);
-		char	   *after;
-
-		if (strncmp(index, old, strlen(old)) != 0)
-			continue;
-		after = psprintf("%s%s", name, index + strlen(old));
-		if (strlen(after) < NAMEDATALEN && !OidIsValid(get_relname_relid(after, namespace)))
-			statements = lappend(statements,
-								 pm_ddl_rewrite_rename("INDEX",
-													   quote_qualified_identifier(get_namespace_name(namespace), index),
-													   after));
-	}
-	pm_rewrite_run_sql(rewrite, statements);
-}
-
-/* a target gets its name; a source that has it makes room */
-static void
-give_name(const PmRewrite *rewrite, Oid target, const char *name)
-{
-	Oid			taken = get_relname_relid(name, get_namespace_oid(rewrite->schema, false));
-
-	if (taken == target)
-		return;
-	if (OidIsValid(taken))
-		pm_rewrite_rename(rewrite, taken, pm_rewrite_scratch(rewrite, psprintf("_o%u", taken)));
-	pm_rewrite_rename(rewrite, target, name);
-}
-
-
 /* ---------- foreign keys of others ---------- */
 
-#define REFERENCES \
+#define REFERENCES(more) \
 	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND k.conparentid = 0 ORDER BY k.oid"
+	" WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND k.conparentid = 0" more " ORDER BY k.oid"
 
 /*
  * pm_rewrite_references returns the statements that take the foreign keys of
@@ -339,9 +296,9 @@ give_name(const PmRewrite *rewrite, Oid target, const char *name)
 List *
 pm_rewrite_references(const PmRewrite *rewrite, List **back)
 {
-	List	   *tables = pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname)" REFERENCES, rewrite->table);
-	List	   *names = pm_catalog_strings("SELECT k.conname" REFERENCES, rewrite->table);
-	List	   *definitions = pm_catalog_strings("SELECT pg_get_constraintdef(k.oid)" REFERENCES, rewrite->table);
+	List	   *tables = pm_catalog_strings("SELECT format('%I.%I', n.nspname, c.relname)" REFERENCES(""), rewrite->table);
+	List	   *names = pm_catalog_strings("SELECT k.conname" REFERENCES(""), rewrite->table);
+	List	   *definitions = pm_catalog_strings("SELECT pg_get_constraintdef(k.oid)" REFERENCES(""), rewrite->table);
 	List	   *off = NIL;
 	ListCell   *lc;
 	ListCell   *lc2;
@@ -353,6 +310,9 @@ pm_rewrite_references(const PmRewrite *rewrite, List **back)
 		off = lappend(off, pm_ddl_rewrite_drop_constraint(lfirst(lc), lfirst(lc2)));
 		*back = lappend(*back, pm_ddl_rewrite_foreign_key(lfirst(lc), lfirst(lc2), lfirst(lc3), false));
 	}
+	*back = list_concat(*back, pm_catalog_strings("SELECT format('COMMENT ON CONSTRAINT %I ON %I.%I IS %L', k.conname, n.nspname, c.relname,"
+												  "  obj_description(k.oid, 'pg_constraint'))" REFERENCES(" AND obj_description(k.oid, 'pg_constraint') IS NOT NULL"),
+												  rewrite->table));
 	return off;
 }
 
@@ -412,33 +372,63 @@ pm_rewrite_settle_target(const PmRewrite *rewrite, Oid target)
 	pm_rewrite_run_sql(rewrite, statements);
 }
 
+/* why there is this partition, for the log */
+static const char *const reasons[PM_REWRITE_KINDS] = {
+	[REWRITE_DRAIN] = "its rows were in the default partition",
+	[REWRITE_SPLIT] = "a partition was split",
+	[REWRITE_MERGE] = "partitions were merged",
+	[REWRITE_INTERVAL] = "the interval was changed"
+};
+
+/* notes that a partition was written anew, and what has become of its size; returns that for the log */
+static char *
+note_compressed(const PmRewrite *rewrite, Oid target, int64 bytes)
+{
+	const char *detail = pm_rewrite_option(rewrite, "detail");
+	int64		before = pm_size_bytes(((PmSource *) linitial(rewrite->sources))->oid);
+
+	pm_upkeep_note(target, "compress", rewrite->table, detail, before, bytes);
+	return psprintf("%s; size before: " INT64_FORMAT " bytes, after: " INT64_FORMAT, detail, before, bytes);
+}
+
 static void
 attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tmpl,
 			  const Partition *target)
 {
 	char	   *name = pm_rewrite_target_name(rewrite, set, &target->bound);
 	char	   *range = pm_ddl_range(&set->key, set->key.is_list ? target : NULL, &target->bound);
-	char	   *qualified = quote_qualified_identifier(rewrite->schema, name);
+	char	   *qualified;
+	int64		bytes;
 
-	give_name(rewrite, target->oid, name);
+	pm_rewrite_go_home(rewrite, target->oid);
+	pm_rewrite_give_name(rewrite, target->oid, name);
+	qualified = pm_qualified_name(target->oid);
 	pm_rewrite_run_sql(rewrite, list_make2(pm_ddl_rewrite_attach(pm_full_name(set), qualified, range),
 										   pm_ddl_rewrite_drop_constraint(qualified, PM_BOUND_CONSTRAINT)));
 	pm_rewrite_settle_target(rewrite, target->oid);
 	if (OidIsValid(tmpl->replident_index))
-		pm_ddl_set_identity(set, tmpl, name);
-	pm_rewrite_log(rewrite, qualified, -1, pm_size_bytes(target->oid), range);
+		pm_ddl_set_identity(set, tmpl, target->oid);
+	pm_rewrite_settle_own(rewrite, target->oid);
+	bytes = pm_size_bytes(target->oid);
+	pm_rewrite_log(rewrite, qualified, range, -1, bytes,
+				   rewrite->kind == REWRITE_COMPRESS ? note_compressed(rewrite, target->oid, bytes) :
+				   reasons[rewrite->kind]);
 }
 
 /* the rest becomes the default, under its name */
 static void
 attach_rest(const PmRewrite *rewrite, const PartSet *set, const char *frame, const char *name)
 {
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_detach(frame, pm_qualified_name(rewrite->rest))));
-	pm_rewrite_run_sql(rewrite, pm_catalog_grants(((PmSource *) linitial(rewrite->sources))->oid,
-												   pm_qualified_name(rewrite->rest)));
-	give_name(rewrite, rewrite->rest, name);
+	pm_rewrite_run_sql(rewrite, list_concat(pm_catalog_grants(source, pm_qualified_name(rewrite->rest)),
+											pm_ddl_rewrite_storage(pm_qualified_name(rewrite->rest), source)));
+	pm_rewrite_go_home(rewrite, rewrite->rest);
+	pm_rewrite_give_name(rewrite, rewrite->rest, name);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_attach(pm_full_name(set), pm_qualified_name(rewrite->rest),
 																 "DEFAULT")));
+	pm_rewrite_settle_own(rewrite, rewrite->rest);
 }
 
 static void
@@ -457,18 +447,6 @@ detach_sources(const PmRewrite *rewrite, const PartSet *set)
 }
 
 static void
-note_compressed(const PmRewrite *rewrite, const PmLook *frame)
-{
-	const char *detail = pm_rewrite_option(rewrite, "detail");
-	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
-
-	if (rewrite->kind == REWRITE_COMPRESS)
-		pm_upkeep_note(((Partition *) linitial(frame->partitions))->oid, "compress",
-					   rewrite->table, detail, pm_size_bytes(source),
-					   pm_size_bytes(((Partition *) linitial(frame->partitions))->oid));
-}
-
-static void
 swap_partitions(PmRewrite *rewrite)
 {
 	PartSet    *set = pm_rewrite_set(rewrite);
@@ -476,9 +454,14 @@ swap_partitions(PmRewrite *rewrite)
 	PmLook	   *frame = pm_rewrite_frame(rewrite);
 	PmTemplate *tmpl = pm_rewrite_template(rewrite);
 	char	   *frame_name = pm_full_name(frame->set);
+	PmTwins    *twins = NULL;
 	List	   *back;
 	ListCell   *lc;
 
+	if (rewrite->kind == REWRITE_DRAIN)
+		twins = pm_rewrite_find_twins(rewrite, rewrite->rest);
+	else if (rewrite->kind == REWRITE_COMPRESS)
+		twins = pm_rewrite_find_twins(rewrite, ((Partition *) linitial(frame->partitions))->oid);
 	pm_rewrite_run_sql(rewrite, pm_rewrite_references(rewrite, &back));
 	detach_sources(rewrite, set);
 	foreach(lc, frame->partitions)
@@ -494,8 +477,9 @@ swap_partitions(PmRewrite *rewrite)
 	if (rewrite->kind == REWRITE_DRAIN)
 		attach_rest(rewrite, set, frame_name, look->dflt->name);
 	pm_exclude_end(rewrite);
+	if (twins)
+		pm_rewrite_name_twins(rewrite, twins);
 	pm_rewrite_run_sql(rewrite, back);
-	note_compressed(rewrite, frame);
 }
 
 
@@ -539,6 +523,7 @@ pm_rewrite_swap_now(PmRewrite *rewrite)
 		ereport(ERROR,
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("a partition was made while the lock was waited for")));
+	pm_rewrite_check_again(rewrite);
 	if (PM_REWRITE_IS_WHOLE(rewrite->kind))
 		pm_rewrite_swap_tables(rewrite);
 	else

@@ -204,13 +204,23 @@ swap_all_names(const PmRewrite *rewrite, Oid from, Oid to)
 	swap_names(rewrite, "SEQUENCE", pm_catalog_strings(SEQUENCES, from), pm_catalog_strings(SEQUENCES, to));
 }
 
-static List *
-index_comments(Oid from)
-{
-	return pm_catalog_strings("SELECT format('COMMENT ON INDEX %I.%I IS %L', n.nspname, c.relname, obj_description(c.oid, 'pg_class'))"
-							  " FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-							  " WHERE x.indrelid = $1 AND obj_description(c.oid, 'pg_class') IS NOT NULL", from);
-}
+/* what is said of the things that a table has; they have the same names afterwards */
+#define SAID_OF_THINGS \
+	"SELECT format('COMMENT ON INDEX %I.%I IS %L', n.nspname, c.relname, obj_description(c.oid, 'pg_class'))" \
+	" FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE x.indrelid = $1 AND obj_description(c.oid, 'pg_class') IS NOT NULL" \
+	" UNION ALL SELECT format('COMMENT ON CONSTRAINT %I ON %I.%I IS %L', k.conname, n.nspname, c.relname, obj_description(k.oid, 'pg_constraint'))" \
+	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE k.conrelid = $1 AND obj_description(k.oid, 'pg_constraint') IS NOT NULL" \
+	" UNION ALL SELECT format('COMMENT ON SEQUENCE %I.%I IS %L', n.nspname, c.relname, obj_description(c.oid, 'pg_class'))" \
+	" FROM pg_depend d JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace" \
+	" WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.deptype = 'i'" \
+	"  AND c.relkind = 'S' AND obj_description(c.oid, 'pg_class') IS NOT NULL" \
+	" UNION ALL SELECT format('COMMENT ON STATISTICS %I.%I IS %L', n.nspname, s.stxname, obj_description(s.oid, 'pg_statistic_ext'))" \
+	" FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace" \
+	" WHERE s.stxrelid = $1 AND obj_description(s.oid, 'pg_statistic_ext') IS NOT NULL" \
+	" UNION ALL SELECT format('ALTER STATISTICS %I.%I SET STATISTICS %s', n.nspname, s.stxname, s.stxstattarget)" \
+	" FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1 AND s.stxstattarget >= 0"
 
 
 /* ---------- sequences, replica identity ---------- */
@@ -319,11 +329,12 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	char	   *old_name = pm_rewrite_scratch(rewrite, "_old");
 	List	   *identity = pm_catalog_strings("SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
 											  " WHERE x.indrelid = $1 AND x.indisreplident", from);
+	char	   *range = NULL;
 	List	   *off = read_carried(FUNCTIONS_OFF, from, NIL);
 	List	   *on = NIL;
 	List	   *references;
 	List	   *sequences = owned_sequences(from);
-	List	   *comments = index_comments(from);
+	List	   *said = pm_catalog_strings(SAID_OF_THINGS, from);
 	ListCell   *lc;
 
 	unwatch_sources(rewrite);
@@ -346,10 +357,10 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 										   pm_ddl_rewrite_rename("TABLE", pm_qualified_name(to), rewrite->name)));
 	swap_all_names(rewrite, from, to);
 	if (rewrite->kind == REWRITE_INSTANT)
-		pm_instant_attach(rewrite);
+		range = pm_instant_attach(rewrite);
 	pm_rewrite_run_sql(rewrite, sequences);
-	pm_rewrite_run_sql(rewrite, comments);
 	run_carried(on);
+	pm_rewrite_run_sql(rewrite, said);
 	pm_rewrite_run_sql(rewrite, references);
 	if (identity != NIL)
 		carry_identity(rewrite, to, linitial(identity));
@@ -360,7 +371,7 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 		pm_rewrite_manage(rewrite);
 	if (rewrite->kind == REWRITE_INSTANT)
-		pm_rewrite_log(rewrite, pm_qualified_name(from), -1, pm_size_bytes(from), "the table is the first partition now");
+		pm_rewrite_log(rewrite, pm_qualified_name(from), range, -1, pm_size_bytes(from), "the table is the first partition now");
 	else
-		pm_rewrite_log(rewrite, NULL, rewrite->rows_done, pm_size_bytes(to), "swapped");
+		pm_rewrite_log(rewrite, NULL, NULL, rewrite->rows_done, pm_size_bytes(to), "swapped");
 }

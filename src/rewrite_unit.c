@@ -62,15 +62,16 @@ pm_rewrite_run_sql(const PmRewrite *rewrite, List *statements)
 	CommandCounterIncrement();
 }
 
-/* pm_rewrite_log writes what a rewrite has done to part_log. */
+/* pm_rewrite_log writes what a rewrite has done to part_log; rows, bytes: -1 if not known. */
 void
-pm_rewrite_log(const PmRewrite *rewrite, const char *partition, int64 rows,
-			   int64 bytes, const char *message)
+pm_rewrite_log(const PmRewrite *rewrite, const char *partition, const char *range,
+			   int64 rows, int64 bytes, const char *message)
 {
 	PmLogEntry	entry = {
 		.parent = rewrite->table,
 		.action = pm_rewrite_kind_name(rewrite->kind),
 		.partition = partition,
+		.range = range,
 		.rows = rows,
 		.bytes = bytes,
 		.message = message
@@ -186,14 +187,14 @@ pm_rewrite_is_source(const PmRewrite *rewrite, Oid relation)
 	return false;
 }
 
-/* the name until then: that of a source is still taken */
+/* the name until then: that of a source is still taken; a twin's may be a stranger's here */
 static char *
 name_for_now(const PmRewrite *rewrite, const PartSet *set, const PartBound *bound, int n)
 {
 	char	   *name = pm_rewrite_target_name(rewrite, set, bound);
 	Oid			taken = get_relname_relid(name, get_namespace_oid(rewrite->schema, false));
 
-	if (OidIsValid(taken) && pm_rewrite_is_source(rewrite, taken))
+	if (OidIsValid(taken) && (rewrite->kind == REWRITE_COMPRESS || pm_rewrite_is_source(rewrite, taken)))
 		return pm_rewrite_scratch(rewrite, psprintf("_t%d", n));
 	return name;
 }
@@ -241,6 +242,8 @@ pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl
 
 	step.name = name_for_now(rewrite, set, bound, n);
 	step.move_rows = frame->dflt ? 1 : 0;
+	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_DRAIN)
+		pm_rewrite_fit_bound(rewrite, &set->key, &step.bound);
 	pm_ddl_apply(frame, tmpl, &step, rewrite->now);
 	target = quote_qualified_identifier(rewrite->schema, step.name);
 	oid = get_relname_relid(step.name, get_namespace_oid(rewrite->schema, false));
@@ -257,6 +260,7 @@ pm_rewrite_make_target(PmRewrite *rewrite, const PmLook *frame, PmTemplate *tmpl
 	if (rewrite->kind != REWRITE_CONVERT)
 		statements = lappend(statements, pm_ddl_rewrite_bound(target, &set->key, bound));
 	pm_rewrite_run_sql(rewrite, statements);
+	pm_rewrite_give_own(rewrite, oid);
 	return oid;
 }
 
@@ -319,21 +323,28 @@ make_targets(PmRewrite *rewrite, List *windows)
 		(void) pm_rewrite_make_target(rewrite, frame, tmpl, lfirst(lc), ++n);
 }
 
-/* the rest takes the rows for which there is no target yet */
+/* the rest takes the rows for which there is no target yet; it may become the default */
 static void
 make_rest(PmRewrite *rewrite)
 {
 	PmLook	   *frame = pm_rewrite_frame(rewrite);
 	PmTemplate *tmpl = pm_rewrite_template(rewrite);
 	char	   *plain = pm_rewrite_scratch(rewrite, "_rest");
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
+	Oid			tablespace = get_rel_tablespace(source);
 	List	   *statements = NIL;
 	ListCell   *lc;
 
+	if (rewrite->kind == REWRITE_DRAIN)
+		tmpl->tablespace = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
 	foreach(lc, pm_ddl_default_statements(frame->set, tmpl, plain, false))
 		statements = lappend(statements, ((PmStatement *) lfirst(lc))->sql);
 	pm_rewrite_run_sql(rewrite, statements);
 	rewrite->rest = scratch_oid(rewrite, "_rest");
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(rewrite->rest));
+	if (rewrite->kind == REWRITE_DRAIN)
+		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_storage(pm_qualified_name(rewrite->rest), source));
+	pm_rewrite_give_own(rewrite, rewrite->rest);
 }
 
 static void
@@ -508,7 +519,7 @@ pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite)
 	(void) pm_rewrite_set_state(rewrite->id, "{cancelling}", rewrite->sqlstate ? "failed" :
 								pm_rewrite_is_swapped(rewrite) ? "done" : "cancelled", 0, NULL);
 	if (rewrite->sqlstate && rewrite->name != NULL)
-		pm_rewrite_log(rewrite, NULL, -1, -1, "failed");
+		pm_rewrite_log(rewrite, NULL, NULL, -1, -1, "failed");
 	run->is_over = true;
 }
 

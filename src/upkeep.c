@@ -236,6 +236,41 @@ pm_upkeep_note(Oid table, const char *task, Oid parent, const char *detail,
 						   6, types, values, NULL);
 }
 
+/* pm_upkeep_compressed tells of the compressed partitions of a set, as PmCompressed, by method. */
+List *
+pm_upkeep_compressed(Oid parent)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(parent)};
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext old;
+	List	   *result = NIL;
+	uint64		rows;
+
+	pm_config_begin(&spi, &ext);
+	rows = pm_spi_select_kept(pm_config_sql(&ext, "SELECT split_part(detail, ',', 1), count(*), sum(bytes_before)::int8, sum(bytes_after)::int8"
+											" FROM %u u JOIN pg_inherits i ON i.inhrelid = u.partition::oid"
+											" WHERE u.parent_table = $1::regclass AND i.inhparent = $1 AND u.task = 'compress'"
+											" GROUP BY 1 ORDER BY 1"), 1, types, values, NULL);
+	old = MemoryContextSwitchTo(caller);
+	for (uint64 i = 0; i < rows; i++)
+	{
+		PmCompressed *compressed = palloc0(sizeof(PmCompressed));
+		bool		isnull;
+
+		compressed->method = pm_spi_string(i, 1);
+		compressed->partitions = DatumGetInt64(pm_spi_value(i, 2, &isnull));
+		compressed->before = DatumGetInt64(pm_spi_value(i, 3, &isnull));
+		compressed->after = DatumGetInt64(pm_spi_value(i, 4, &isnull));
+		result = lappend(result, compressed);
+	}
+	MemoryContextSwitchTo(old);
+	pm_spi_end(&spi);
+	return result;
+}
+
 
 /* ---------- one task ---------- */
 
