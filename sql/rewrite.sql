@@ -225,7 +225,8 @@ CREATE FUNCTION about(t regclass) RETURNS SETOF text LANGUAGE sql AS $$
 	UNION ALL SELECT concat_ws(' ', 'table', c.relnamespace::regnamespace, c.relreplident, c.reloptions, x.reloptions, c.relacl IS NULL, obj_description(t, 'pg_class')) FROM pg_class c JOIN pg_class x ON x.oid = c.reltoastrelid WHERE c.oid = t
 	UNION ALL SELECT concat_ws(' ', 'sequence', objid::regclass, attname) FROM pg_depend JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
 		WHERE classid = 'pg_class'::regclass AND refobjid = t AND deptype = 'a' AND objsubid = 0 AND refobjsubid > 0 AND pg_depend.objid IN (SELECT oid FROM pg_class WHERE relkind = 'S')
-	UNION ALL SELECT concat_ws(' ', 'statistics', stxname, pg_get_statisticsobjdef_columns(oid)) FROM pg_statistic_ext WHERE stxrelid = t
+	UNION ALL SELECT concat_ws(' ', 'statistics', regexp_replace(pg_get_statisticsobjdef(oid), ' FROM .*', ''), nullif(stxstattarget, -1), obj_description(oid, 'pg_statistic_ext'))
+		FROM pg_statistic_ext WHERE stxrelid = t
 $$;
 CREATE TABLE was (line text);
 CREATE FUNCTION differs(t regclass) RETURNS TABLE (was text, "is" text) LANGUAGE sql AS $$
@@ -260,6 +261,11 @@ BEGIN
 	EXECUTE format('ALTER INDEX %s_swap RENAME TO %1$s_b_id_idx', t);
 	EXECUTE format('ALTER INDEX %s_pkey RENAME TO "Key of %1$s"', t);
 	EXECUTE format('ALTER TABLE %s CLUSTER ON %1$s_a_idx', t);
+	EXECUTE format('ALTER STATISTICS %s_a_b_stat RENAME TO "Known of %1$s"', t);
+	EXECUTE format('CREATE STATISTICS %s_a_b_stat (mcv, dependencies) ON a, c, (b + 1) FROM %1$s', t);
+	EXECUTE format('CREATE STATISTICS %s_e ON (lower(c)) FROM %1$s', t);
+	EXECUTE format('ALTER STATISTICS %s_e SET STATISTICS 33', t);
+	EXECUTE format('COMMENT ON STATISTICS %s_a_b_stat IS ''its own''', t);
 END $$;
 CALL make_own('own_p0');
 CALL make_own('own_default');
@@ -273,7 +279,7 @@ SELECT keep('own');
 CALL compress_partitions_proc('own', '1', 'pglz');
 SELECT * FROM differs('own_p0');
 CALL split_partition_proc('own_p0', '50');
-SELECT * FROM differs('own_p0') WHERE coalesce(was, "is") !~ '^(constraint|index)';
+SELECT * FROM differs('own_p0') WHERE coalesce(was, "is") !~ '^(constraint|index|statistics)';
 SELECT * FROM about('own_p50') x ORDER BY x COLLATE "C";
 INSERT INTO own_p0 (id, b) VALUES (0, 0) RETURNING *;
 DELETE FROM own WHERE id = 0;

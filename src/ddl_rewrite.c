@@ -145,6 +145,49 @@ pm_ddl_rewrite_own(Oid table, Oid like, bool keep)
 		OF_A " AND x.change IS NOT NULL ORDER BY a.attnum", name, table, keep ? "true" : "false"), like));
 }
 
+/* a statistics object but for its names: two of which this is the same are alike */
+#define STATISTICS_TEXT(oid) \
+	"(SELECT concat(CASE WHEN cardinality(stxkind) > 0 AND stxkind <> '{e}' THEN" \
+	"  (SELECT '(' || string_agg(CASE k WHEN 'd' THEN 'ndistinct' WHEN 'f' THEN 'dependencies' ELSE 'mcv' END, ', ' ORDER BY k) || ') '" \
+	"   FROM unnest(stxkind) k WHERE k <> 'e') END, 'ON ', pg_get_statisticsobjdef_columns(oid)) FROM pg_statistic_ext WHERE oid = " oid ")"
+
+/* pm_ddl_rewrite_own_statistics returns statistics objects that one table lacks, without name and table. */
+List *
+pm_ddl_rewrite_own_statistics(Oid table, Oid like)
+{
+	return pm_catalog_texts(psprintf("SELECT " STATISTICS_TEXT("s.oid") " FROM pg_statistic_ext s WHERE stxrelid = $1 EXCEPT ALL"
+									 " SELECT " STATISTICS_TEXT("s.oid") " FROM pg_statistic_ext s WHERE stxrelid = %u ORDER BY 1", table), like);
+}
+
+/* pm_ddl_rewrite_statistics makes such a one. */
+char *
+pm_ddl_rewrite_statistics(const char *name, const char *what, const char *table)
+{
+	return psprintf("CREATE STATISTICS %s %s FROM %s", name, what, table);
+}
+
+/*
+ * pm_ddl_rewrite_twin_statistics gives those of a table the names, targets and
+ * comments of the same ones of another table.
+ */
+List *
+pm_ddl_rewrite_twin_statistics(Oid table, Oid like)
+{
+	return pm_catalog_texts(psprintf(
+		"WITH one AS (SELECT s.*, " STATISTICS_TEXT("s.oid") " AS text FROM pg_statistic_ext s WHERE stxrelid IN ($1, %u)),"
+		" ranked AS (SELECT *, row_number() OVER (PARTITION BY stxrelid, text ORDER BY oid) AS rank FROM one),"
+		" pair AS (SELECT n.nspname, a.oid AS old, b.oid AS new, a.stxname AS old_name, b.stxname AS new_name, a.stxstattarget AS target"
+		"  FROM ranked a JOIN ranked b USING (text, rank, stxnamespace) JOIN pg_namespace n ON n.oid = stxnamespace"
+		"  WHERE a.stxrelid = $1 AND b.stxrelid <> $1 AND pg_has_role(b.stxowner, a.stxowner, 'USAGE')),"
+		" other AS (SELECT * FROM pair WHERE old_name <> new_name)"
+		" SELECT sql FROM (SELECT 1, old, format('ALTER STATISTICS %%I.%%I RENAME TO %%I', nspname, old_name, concat('partmgr_rewrite_o', old)) FROM other"
+		" UNION ALL SELECT 2, old, format('ALTER STATISTICS %%I.%%I RENAME TO %%I', nspname, new_name, concat('partmgr_rewrite_o', new)) FROM other"
+		" UNION ALL SELECT 3, old, format('ALTER STATISTICS %%I.%%I RENAME TO %%I', nspname, concat('partmgr_rewrite_o', new), old_name) FROM other"
+		" UNION ALL SELECT 4, old, format('ALTER STATISTICS %%I.%%I SET STATISTICS %%s', nspname, old_name, target) FROM pair WHERE target >= 0"
+		" UNION ALL SELECT 5, old, format('COMMENT ON STATISTICS %%I.%%I IS %%L', nspname, old_name, obj_description(old, 'pg_statistic_ext')) FROM pair"
+		"  WHERE obj_description(old, 'pg_statistic_ext') IS NOT NULL) x(place, oid, sql) ORDER BY place, oid", table), like);
+}
+
 /* pm_ddl_rewrite_own_index is the same for one of its indexes. */
 List *
 pm_ddl_rewrite_own_index(Oid index, Oid like, bool keep_order)

@@ -16,6 +16,9 @@
 extern char *pm_ddl_rewrite_frame(const char *frame, Oid like, bool whole, const char *by);
 extern List *pm_ddl_rewrite_table(const char *frame, Oid like, const char *control);
 extern List *pm_ddl_rewrite_own(Oid table, Oid like, bool keep);
+extern List *pm_ddl_rewrite_own_statistics(Oid table, Oid like);
+extern char *pm_ddl_rewrite_statistics(const char *name, const char *what, const char *table);
+extern List *pm_ddl_rewrite_twin_statistics(Oid table, Oid like);
 extern List *pm_ddl_rewrite_own_index(Oid index, Oid like, bool keep_order);
 extern char *pm_ddl_rewrite_sequence(const char *sequence, const char *table, const char *column);
 extern List *pm_ddl_rewrite_strip(Oid table);

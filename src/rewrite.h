@@ -282,6 +282,7 @@ extern void pm_rewrite_settle_own(const PmRewrite *rewrite, Oid target);
 
 /* ---------- rewrite_name.c ---------- */
 extern void pm_rewrite_rename(const PmRewrite *rewrite, Oid table, const char *name);
+extern char *pm_rewrite_free_name(const char *kind, const char *table, const char *rest, Oid namespace);
 extern void pm_rewrite_give_name(const PmRewrite *rewrite, Oid target, const char *name);
 extern PmTwins *pm_rewrite_find_twins(const PmRewrite *rewrite, Oid target);
 extern void pm_rewrite_name_twins(const PmRewrite *rewrite, const PmTwins *twins);

@@ -36,13 +36,17 @@ is_taken_name(const char *kind, const char *name, Oid namespace)
 #define INDEXES_OF(what) \
 	"SELECT " what " FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_namespace n ON n.oid = i.relnamespace" \
 	" WHERE x.indrelid = $1 ORDER BY i.oid"
-/* these do not follow their table to another schema */
+/* these do not follow their table to another schema, and may be somebody else's */
 #define STATISTICS_OF(what) \
-	"SELECT " what " FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE s.stxrelid = $1 ORDER BY s.oid"
+	"SELECT " what " FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace JOIN pg_class c ON c.oid = s.stxrelid" \
+	" WHERE s.stxrelid = $1 AND pg_has_role(c.relowner, s.stxowner, 'USAGE') ORDER BY s.oid"
 
-/* a name that is free, of a thing of a table; NULL if that would say nothing of the table */
-static char *
-free_name(const char *kind, const char *table, const char *rest, Oid namespace)
+/*
+ * pm_rewrite_free_name returns a name that is free, of a thing of a table; NULL if
+ * that would say nothing of the table.
+ */
+char *
+pm_rewrite_free_name(const char *kind, const char *table, const char *rest, Oid namespace)
 {
 	for (int n = 0; n < MAX_TRIES && strlen(rest) < NAMEDATALEN / 2; n++)
 	{
@@ -68,7 +72,7 @@ rename_things(const char *kind, List *names, List *schemas, const char *old, con
 		char	   *after = NULL;
 
 		if (strncmp(name, old, strlen(old)) == 0)
-			after = free_name(kind, new, name + strlen(old), get_namespace_oid(lfirst(lc2), false));
+			after = pm_rewrite_free_name(kind, new, name + strlen(old), get_namespace_oid(lfirst(lc2), false));
 		if (after)
 			statements = lappend(statements,
 								 pm_ddl_rewrite_rename(kind, quote_qualified_identifier(lfirst(lc2), name), after));
@@ -111,17 +115,20 @@ pm_rewrite_give_name(const PmRewrite *rewrite, Oid target, const char *name)
 
 /*
  * pm_rewrite_find_twins returns the indexes of a table and of the one that takes its
- * place, and what they are called, before either is renamed.
+ * place, and what they are called, before either is renamed.  Statistics objects get
+ * their names at once: these have nothing to do with the table's, or its schema.
  */
 PmTwins *
 pm_rewrite_find_twins(const PmRewrite *rewrite, Oid target)
 {
 	PmTwins    *twins = palloc0(sizeof(PmTwins));
+	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
 	ListCell   *lc;
 
-	pm_rewrite_pair_indexes(rewrite, ((PmSource *) linitial(rewrite->sources))->oid, target, &twins->old, &twins->new);
+	pm_rewrite_pair_indexes(rewrite, source, target, &twins->old, &twins->new);
 	foreach(lc, twins->old)
 		twins->names = lappend(twins->names, get_rel_name(lfirst_oid(lc)));
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_twin_statistics(target, source));
 	return twins;
 }
 

@@ -62,6 +62,23 @@ is_twin(const PmRewrite *rewrite)
 
 /* ---------- what is its own ---------- */
 
+/* statistics objects that its original has and its parent has not */
+static void
+give_statistics(const PmRewrite *rewrite, Oid target, Oid original)
+{
+	ListCell   *lc;
+
+	foreach(lc, pm_ddl_rewrite_own_statistics(target, original))
+	{
+		char	   *name = pm_rewrite_free_name("STATISTICS", get_rel_name(target), "_stat", get_rel_namespace(target));
+
+		if (name)
+			pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_statistics(
+				quote_qualified_identifier(get_namespace_name(get_rel_namespace(target)), name),
+				lfirst(lc), pm_qualified_name(target))));
+	}
+}
+
 /* pm_rewrite_give_own gives a target what its original has of its own, but for indexes. */
 void
 pm_rewrite_give_own(const PmRewrite *rewrite, Oid target)
@@ -69,8 +86,10 @@ pm_rewrite_give_own(const PmRewrite *rewrite, Oid target)
 	Oid			original = pm_rewrite_original(rewrite, target);
 	bool		keep = pm_rewrite_option(rewrite, "compression") == NULL;
 
-	if (OidIsValid(original))
-		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_own(target, original, keep));
+	if (!OidIsValid(original))
+		return;
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_own(target, original, keep));
+	give_statistics(rewrite, target, original);
 }
 
 /* does an index of a table have anything that pm_ddl_rewrite_own_index would find? */
