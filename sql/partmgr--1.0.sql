@@ -1201,7 +1201,7 @@ CREATE VIEW rewrite_progress WITH (security_barrier) AS
 				AND l.classid = 1886218103 AND l.objid::bigint = r.id AND l.objsubid = 3)
 			THEN CASE WHEN r.is_queued THEN 'queued' ELSE 'interrupted' END
 			ELSE r.state END AS state,
-		r.phase, r.units, r.rows_done, nullif(r.rows_total, 0) AS rows_total, r.bytes_done, r.bytes_total,
+		CASE WHEN r.finished_at IS NULL THEN r.phase END AS phase, r.units, r.rows_done, nullif(r.rows_total, 0) AS rows_total, r.bytes_done, r.bytes_total,
 		CASE WHEN r.phase = 'copy' AND r.rows_done > 0 THEN
 			(r.rows_done / greatest(EXTRACT(epoch FROM pg_catalog.clock_timestamp() - r.started_at), 0.001))::bigint END AS rows_per_second,
 		pg_catalog.pg_stat_get_live_tuples(r.notes) AS notes,

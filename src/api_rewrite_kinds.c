@@ -286,7 +286,8 @@ add_members(PmAsked *asked, const char *from, const char *to)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("fewer than two partitions of table %s lie between %s and %s",
-						pm_qualified_name(asked->table), from, to)));
+						pm_qualified_name(asked->table), from, to),
+				 errhint("Pass the lower bound of the first of them and the upper bound of the last.")));
 }
 
 /*

@@ -342,7 +342,7 @@ block_remedy(const PlanStep *step)
 		case ERRCODE_DUPLICATE_TABLE:
 			return "rename it, or attach it as that partition";
 		case ERRCODE_CHECK_VIOLATION:
-			return "raise the setting for one run, or move the rows away";
+			return "drain_default() moves them while everybody goes on; or raise the setting for one run";
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return "change the owner of the default partition, or move the rows away";
 		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:

@@ -164,6 +164,7 @@ extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
 								   int64 backfill);
 extern List *pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due);
 extern bool pm_config_note_success(List *parents, TimestampTz now);
+extern void pm_config_want_upkeep(Oid parent, TimestampTz now);
 extern bool pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep,
 								   bool has_pending);
 extern bool pm_config_note_upkeep(Oid parent, TimestampTz now, TimestampTz next);

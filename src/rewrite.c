@@ -158,7 +158,7 @@ reader_text(const PmRewriteRun *run)
 {
 	char	   *who = pm_obstacle_process(pm_rewrite_reader(run));
 
-	return psprintf("waits for %d transaction%s that began before the rows were copied%s%s",
+	return psprintf("waits for %d transaction%s with a snapshot from before the last rows were copied%s%s",
 					run->nreaders, run->nreaders == 1 ? "" : "s", who ? ": " : "", who ? who : "");
 }
 

@@ -167,6 +167,7 @@ extern Oid	pm_rewrite_table(int64 id);
 extern const char *pm_rewrite_kind_name(PmRewriteKind kind);
 extern const char *pm_rewrite_phase_name(PmPhase phase);
 extern void pm_rewrite_read_table(PmRewrite *rewrite);
+extern int64 pm_rewrite_of_target(Oid relation);
 extern int64 pm_rewrite_failed(Oid table, PmRewriteKind kind);
 extern void pm_rewrite_begin(int64 id);
 extern bool pm_rewrite_resume(int64 id, bool by_worker);

@@ -210,6 +210,18 @@ add_nulls(List **list, const PmRewrite *rewrite, const char *control)
 		add_carry(list, psprintf("column %s", quote_identifier(control)), "becomes NOT NULL", false);
 }
 
+/* is a thing said to be in the way already? */
+static bool
+is_listed(List *problems, const char *what)
+{
+	ListCell   *lc;
+
+	foreach(lc, problems)
+		if (strcmp(((PmCarry *) lfirst(lc))->what, what) == 0)
+			return true;
+	return false;
+}
+
 /*
  * pm_rewrite_carry returns what hangs on a table that is to be replaced, what
  * becomes of it, and what stands in the way; problems first.  control is the key
@@ -230,7 +242,8 @@ pm_rewrite_carry(const PmRewrite *rewrite, const char *control)
 	}
 	for (int i = 0; i < lengthof(rules); i++)
 		foreach(lc, pm_catalog_strings(rules[i].what, rewrite->table))
-			add_carry(rules[i].is_problem ? &problems : &rest, lfirst(lc), rules[i].how, rules[i].is_problem);
+			if (rules[i].is_problem || !is_listed(problems, lfirst(lc)))
+				add_carry(rules[i].is_problem ? &problems : &rest, lfirst(lc), rules[i].how, rules[i].is_problem);
 	foreach(lc, rest)
 		if (((PmCarry *) lfirst(lc))->is_problem)
 			problems = lappend(problems, lfirst(lc));

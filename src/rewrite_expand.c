@@ -12,7 +12,9 @@
 
 #include "catalog/pg_type.h"
 #include "ddl_rewrite.h"
+#include "maintenance.h"
 #include "miscadmin.h"
+#include "ondemand.h"
 #include "plan.h"
 #include "rewrite.h"
 #include "utils/builtins.h"
@@ -97,6 +99,23 @@ taken_ranges(const PmRewrite *rewrite, const PmLook *frame)
 }
 
 /*
+ * The point from which the worker's own drains count their window; false if there
+ * is no window, since somebody has asked for all rows to be moved.
+ */
+static bool
+find_window(const PmRewrite *rewrite, int64 *anchor)
+{
+	PmOrder		order = {.now = rewrite->now};
+	PlanPoint	point;
+
+	if (pm_rewrite_option(rewrite, "windowed") == NULL)
+		return false;
+	pm_find_point(pm_catalog_look(pm_rewrite_set(rewrite)), &order, &point);
+	*anchor = point.anchor;
+	return point.has_anchor;
+}
+
+/*
  * place makes a target for a key in the rest; false, and where to look on, if
  * there can be none.  An id so far away that maintenance would not believe it
  * stays in the default.
@@ -110,6 +129,7 @@ place(PmRewrite *rewrite, const PmLook *frame, int64 raw, int64 *next, bool *mor
 	List	   *taken;
 	Oid			target;
 	int64		pos;
+	int64		anchor;
 
 	*more = pm_key_position(&set->key, raw, false, &pos);
 	if (!*more)
@@ -117,6 +137,7 @@ place(PmRewrite *rewrite, const PmLook *frame, int64 raw, int64 *next, bool *mor
 	point.anchor = pos;
 	taken = taken_ranges(rewrite, frame);
 	if ((rewrite->kind == REWRITE_DRAIN && pm_plan_far_from(set, taken, &point)) ||
+		(find_window(rewrite, &anchor) && pm_demand_outside(set, pos, anchor, "now") != NULL) ||
 		!pm_plan_cell(set, taken, pos, &bound))
 	{
 		*more = pm_key_next(&set->key, &set->grid, pos, &pos) &&
@@ -201,6 +222,8 @@ pm_rewrite_survey(PmRewrite *rewrite)
 	int			made = 0;
 	uint64		n;
 	int64	   *positions = sample_positions(rewrite, set, &n);
+	int64		anchor;
+	bool		has_window = find_window(rewrite, &anchor);
 
 	for (uint64 i = 0; i < n && made < pm_max_create; i++)
 	{
@@ -208,6 +231,7 @@ pm_rewrite_survey(PmRewrite *rewrite)
 			continue;
 		point.anchor = positions[i];
 		if ((rewrite->kind == REWRITE_DRAIN && pm_plan_far_from(set, taken, &point)) ||
+			(has_window && pm_demand_outside(set, positions[i], anchor, "now") != NULL) ||
 			!pm_plan_cell(set, taken, positions[i], &bound))
 		{
 			bound.upper = positions[i] + 1;

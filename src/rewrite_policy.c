@@ -280,9 +280,10 @@ pm_policy_queue(const PmLook *look, const PlanStep *step, TimestampTz now)
 {
 	const PartSet *set = look->set;
 	bool		is_drain = step->kind == STEP_DRAIN;
-	const char *const names[] = {"policy", "older_than", "compression", "detail"};
+	const char *const names[] = {"policy", "windowed", "older_than", "compression", "detail"};
 	const char *const values[] = {
 		"strict",
+		is_drain ? "true" : NULL,
 		is_drain ? NULL : pm_key_interval_text(&set->key, &set->cold_after),
 		is_drain ? NULL : set->cold_compression,
 		is_drain ? NULL : set->cold_compression

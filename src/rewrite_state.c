@@ -304,6 +304,27 @@ pm_rewrite_open(Oid table)
 	return id;
 }
 
+/* pm_rewrite_of_target returns the rewrite that a table is a target of; 0: it is none. */
+int64
+pm_rewrite_of_target(Oid relation)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relation)};
+	int64		id = 0;
+
+	if (!OidIsValid(relation) || !get_rel_relispartition(relation))
+		return 0;
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT r.id FROM %r r JOIN pg_inherits i ON i.inhparent = r.frame"
+										 " WHERE i.inhrelid = $1 AND r.finished_at IS NULL"),
+						   1, types, values, NULL) > 0)
+		id = int64_at(0, 1);
+	pm_spi_end(&spi);
+	return id;
+}
+
 /*
  * pm_rewrite_failed returns the last rewrite of a kind that has failed, or was
  * cancelled, in the last hour; 0 if there is none.

@@ -439,8 +439,8 @@ detach_sources(const PmRewrite *rewrite, const PartSet *set)
 	foreach(lc, rewrite->sources)
 	{
 		const char *source = pm_qualified_name(((PmSource *) lfirst(lc))->oid);
-		List	   *statements = pm_ddl_rewrite_unwatch(source, pm_rewrite_scratch(rewrite, ""),
-														pm_rewrite_scratch(rewrite, "_truncate"));
+		List	   *statements = OidIsValid(rewrite->notes) ?
+			pm_ddl_rewrite_unwatch(source, pm_rewrite_scratch(rewrite, ""), pm_rewrite_scratch(rewrite, "_truncate")) : NIL;
 
 		pm_rewrite_run_sql(rewrite, lcons(pm_ddl_rewrite_detach(pm_full_name(set), source), statements));
 	}

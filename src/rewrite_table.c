@@ -296,6 +296,8 @@ unwatch_sources(const PmRewrite *rewrite)
 {
 	ListCell   *lc;
 
+	if (!OidIsValid(rewrite->notes))
+		return;
 	foreach(lc, rewrite->sources)
 		pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_unwatch(pm_qualified_name(((PmSource *) lfirst(lc))->oid),
 														   pm_rewrite_scratch(rewrite, ""),

@@ -411,6 +411,27 @@ pm_rewrite_add_missing(PmRewrite *rewrite)
 	return true;
 }
 
+/* a rewrite has nothing left to do */
+static void
+end_well(PmRewriteRun *run, const PmRewrite *rewrite)
+{
+	(void) pm_rewrite_set_state(rewrite->id, "{running}", "done", 0, NULL);
+	run->is_over = true;
+	if (!pm_config_exists(rewrite->table))
+		return;
+	/* what was in the way of maintenance may be gone */
+	pm_config_make_due(rewrite->table, GetCurrentTimestamp());
+	pm_worker_wake();
+}
+
+static bool
+has_rows_to_drain(const PmRewrite *rewrite)
+{
+	PmLook	   *look = pm_catalog_look(pm_rewrite_set(rewrite));
+
+	return pm_catalog_count_default(look, pm_default_finite(&look->set->key), 1) > 0;
+}
+
 /*
  * pm_rewrite_prepare chooses the sources of the next swap and makes the tables
  * for it; if nothing is left, the rewrite is over.
@@ -426,14 +447,18 @@ pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite)
 
 	if (!pm_rewrite_choose(rewrite, &windows))
 	{
-		(void) pm_rewrite_set_state(rewrite->id, "{running}", "done", 0, NULL);
-		run->is_over = true;
+		end_well(run, rewrite);
 		return;
 	}
 	LockRelationOid(rewrite->table, AccessShareLock);
 	foreach(lc, rewrite->sources)
 		LockRelationOid(((PmSource *) lfirst(lc))->oid, AccessShareLock);
 	pm_rewrite_check(rewrite, !run->in_one && rewrite->kind != REWRITE_INSTANT);
+	if (rewrite->kind == REWRITE_DRAIN && !has_rows_to_drain(rewrite))
+	{
+		end_well(run, rewrite);
+		return;
+	}
 	make_frame(rewrite, windows);
 	make_targets(rewrite, windows);
 	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_DRAIN)

@@ -446,8 +446,13 @@ pm_run_succeeded(PmWorkerRun *run)
 	if (run->end == RUN_BUSY)
 		note_busy(run);
 	else if (run->blocked)
+	{
 		(void) pm_config_note_failure(run->lane, run->parent, run->now,
 									  run->blocked_code, run->blocked);
+		/* what is in the way may be what the other lane takes away: rows of the default */
+		if (run->wants_upkeep)
+			pm_config_want_upkeep(run->parent, run->now);
+	}
 	else if (run->lane == LANE_UPKEEP)
 		(void) pm_config_note_upkeep(run->parent, run->now, run->next);
 	else

@@ -200,6 +200,13 @@ pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep,
 				now, 0, NULL, NULL);
 }
 
+/* pm_config_want_upkeep has the other lane look, unless it backs off. */
+void
+pm_config_want_upkeep(Oid parent, TimestampTz now)
+{
+	(void) note(list_make1_oid(parent), "next_upkeep = coalesce(next_upkeep, $2)", now, 0, NULL, NULL);
+}
+
 /*
  * pm_config_note_upkeep records a run of the upkeep lane that succeeded, with
  * when it is to come back; 0 for when the create lane sees work again.

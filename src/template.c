@@ -490,6 +490,7 @@ pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 	foreach(lc, plan->steps)
 	{
 		PlanStep   *step = lfirst(lc);
+		int64		rewrite;
 		char	   *taken;
 
 		if (step->kind != STEP_CREATE && (step->kind != STEP_DRAIN || step->blocked))
@@ -498,6 +499,14 @@ pm_catalog_check_steps(const PmLook *look, PmTemplate *tmpl,
 		if (taken == NULL ||
 			attached_meanwhile(look, get_relname_relid(step->name, namespace)))
 			continue;
+		rewrite = pm_rewrite_of_target(get_relname_relid(step->name, namespace));
+		if (rewrite != 0)
+		{
+			step->blocked_code = ERRCODE_OBJECT_IN_USE;
+			step->blocked = psprintf("rewrite " INT64_FORMAT " makes %s", rewrite, taken);
+			step->is_waiting = true;
+			continue;
+		}
 		step->blocked_code = ERRCODE_DUPLICATE_TABLE;
 		step->blocked = psprintf("%s exists, so that no partition of %s can be made for %s",
 								 taken,

@@ -386,7 +386,7 @@ foreach my $how ('', 'exported')
 		$reader = $dump;
 	}
 	begin('convert');
-	wait_state($node, "phase = 'apply' AND message LIKE 'waits for 1 transaction that began before the rows were copied%'", "an old $how snapshot is waited for");
+	wait_state($node, "phase = 'apply' AND message LIKE 'waits for 1 transaction with a snapshot from before the last rows were copied%'", "an old $how snapshot is waited for");
 	is($reader->query_safe('SELECT count(*) FROM ev'), '1000', 'and sees all rows');
 	$reader->query_safe('COMMIT');
 	$reader->quit;
