@@ -75,6 +75,19 @@ CALL convert_table_proc('"Other"', 'at', '10', p_mode => 'instant');
 CREATE TABLE far (at timestamptz NOT NULL);
 INSERT INTO far VALUES ('infinity');
 CALL convert_table_proc('far', 'at', '1 day', p_mode => 'instant');
+CREATE TABLE someday (at timestamptz NOT NULL);
+INSERT INTO someday VALUES ('9999-12-31');
+CALL convert_table_proc('someday', 'at', '1 day', p_mode => 'instant');
+-- names that are as long as can be
+CREATE TABLE long (at int NOT NULL, n int);
+DO $$ BEGIN FOR i IN 1 .. 2 LOOP EXECUTE format('CREATE INDEX %I ON long (n, at)', repeat('b', 62) || i); END LOOP; END $$;
+CALL convert_table_proc('long', 'at', '10', p_mode => 'instant');
+SELECT indexrelid::regclass FROM pg_index WHERE indrelid IN ('long'::regclass, 'long_initial'::regclass) ORDER BY 1::text COLLATE "C";
+-- the key is only carried along by a unique index
+CREATE TABLE along (id int, at int NOT NULL);
+CREATE UNIQUE INDEX along_id ON along (id) INCLUDE (at);
+SELECT convert_table('along', 'at', '10', p_mode => 'locking');
+\d along
 -- without any index, without any row
 DELETE FROM "Other";
 CALL convert_table_proc('"Other"', 'at', '10', p_default_table => false, p_mode => 'instant');

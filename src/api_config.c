@@ -143,6 +143,7 @@ partmgr_config_cleanup(PG_FUNCTION_ARGS)
 	pm_api_require();
 	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	pm_api_check_no_holds(parent);
+	pm_exclude_forget(parent);
 	(void) pm_config_delete(parent, !replace);
 	PG_RETURN_VOID();
 }
@@ -520,6 +521,9 @@ partmgr_config_changed(PG_FUNCTION_ARGS)
 	pm_config_changed(row_parent(&row));
 	if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		return PointerGetDatum(NULL);
+	row.tuple = data->tg_newtuple;
+	if (!same_text(row_text(&row, "automatic_maintenance"), "on"))
+		pm_exclude_forget(row_parent(&row));
 	pm_config_make_due(row_parent(&row), GetCurrentTransactionStartTimestamp());
 	pm_worker_wake();
 	return PointerGetDatum(NULL);

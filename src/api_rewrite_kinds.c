@@ -168,7 +168,7 @@ partmgr_convert_table_plan(PG_FUNCTION_ARGS)
 					  .is_problem = true});
 	foreach(lc, pm_rewrite_source_problems(rewrite.table))
 		put_carry((ReturnSetInfo *) fcinfo->resultinfo, lfirst(lc));
-	foreach(lc, pm_rewrite_carry(&rewrite, control))
+	foreach(lc, pm_rewrite_carry(&rewrite, control, true))
 		put_carry((ReturnSetInfo *) fcinfo->resultinfo, lfirst(lc));
 	PG_RETURN_NULL();
 }

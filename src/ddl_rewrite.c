@@ -94,13 +94,15 @@ pm_ddl_rewrite_table(const char *frame, Oid like, const char *control)
 	return list_concat(result, pm_catalog_texts(psprintf(
 		"SELECT format('COMMENT ON TABLE %%s IS %%L', %s, obj_description($1, 'pg_class'))"
 		" WHERE obj_description($1, 'pg_class') IS NOT NULL"
+		" UNION ALL SELECT format('COMMENT ON COLUMN %%s.%%I IS %%L', %s, attname, col_description($1, attnum))"
+		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND col_description($1, attnum) IS NOT NULL"
 		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET STATISTICS %%s', %s, attname, attstattarget)"
 		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attstattarget >= 0"
 		" UNION ALL SELECT format('ALTER TABLE %%s ALTER COLUMN %%I SET (%%s)', %s, attname, " ATTOPTIONS("attoptions") ")"
 		" FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND " ATTOPTIONS("attoptions") " IS NOT NULL"
 		" UNION ALL SELECT format('ALTER TABLE %%s REPLICA IDENTITY %%s', %s, CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)"
 		" FROM pg_class WHERE oid = $1 AND relreplident IN ('f', 'n')",
-		name, name, name, name), like));
+		name, name, name, name, name), like));
 }
 
 /* columns of a table, a, beside those of the one that is to be like it, b */
@@ -221,10 +223,10 @@ pm_ddl_rewrite_sequence(const char *sequence, const char *table, const char *col
 List *
 pm_ddl_rewrite_strip(Oid table)
 {
-	return pm_catalog_strings("SELECT DISTINCT format('REVOKE ALL ON TABLE %I.%I FROM %s', n.nspname, c.relname,"
+	return pm_catalog_strings("SELECT DISTINCT format('REVOKE ALL%s ON TABLE %I.%I FROM %s', ' (' || quote_ident(g.col) || ')', n.nspname, c.relname,"
 							  "  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)"
-							  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL (SELECT c.relacl AS acl"
-							  "  UNION ALL SELECT attacl FROM pg_attribute WHERE attrelid = c.oid) g, aclexplode(g.acl) a"
+							  " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL (SELECT NULL::name AS col, c.relacl AS acl"
+							  "  UNION ALL SELECT attname, attacl FROM pg_attribute WHERE attrelid = c.oid AND NOT attisdropped) g, aclexplode(g.acl) a"
 							  " WHERE c.oid = $1 AND a.grantee <> c.relowner", table);
 }
 

@@ -180,6 +180,30 @@ pm_exclude(const PmLook *look, const PartPlan *plan, const PlanStep *step)
 	return true;
 }
 
+/*
+ * pm_exclude_forget takes away what a run may have left, of a set that will not be
+ * maintained any more.
+ *
+ * Locks: as pm_exclude.
+ */
+void
+pm_exclude_forget(Oid parent)
+{
+	Oid			dflt = get_default_partition_oid(parent);
+	List	   *owners;
+	PmSpi		spi;
+
+	if (!OidIsValid(dflt) || !has_checks(dflt))
+		return;
+	owners = pm_catalog_strings("SELECT c.relowner::text FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid"
+								" WHERE k.conrelid = $1 AND k.contype = 'c' AND k.conname = '" NAME "'", dflt);
+	if (owners == NIL)
+		return;
+	pm_spi_begin(&spi, atooid(linitial(owners)));
+	pm_spi_utility(pm_ddl_rewrite_drop_constraint(pm_qualified_name(dflt), NAME));
+	pm_spi_end(&spi);
+}
+
 
 /* ---------- by a rewrite ---------- */
 

@@ -421,6 +421,7 @@ extern bool pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *
 /* ---------- exclude.c ---------- */
 extern bool pm_exclude_is_large(Oid table);
 extern bool pm_exclude(const PmLook *look, const PartPlan *plan, const PlanStep *step);
+extern void pm_exclude_forget(Oid parent);
 
 /* ---------- rewrite_policy.c ---------- */
 extern bool pm_policy_drains(const PmLook *look);

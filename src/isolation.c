@@ -32,6 +32,9 @@
 static pg_atomic_uint64 *words = NULL;
 static uint64 said = 0;
 
+/* a default of this transaction only: until its end it says that it keeps */
+static bool is_passing = false;
+
 static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorEnd_hook_type previous_end = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
@@ -63,7 +66,7 @@ word_of(int pid, bool keeps)
 static void
 say(void)
 {
-	uint64		word = word_of(MyProcPid, IsolationUsesXactSnapshot() ||
+	uint64		word = word_of(MyProcPid, is_passing || IsolationUsesXactSnapshot() ||
 							   DefaultXactIsoLevel >= XACT_REPEATABLE_READ);
 
 	if (likely(word == said) || words == NULL || pm_my_procno >= pm_max_backends)
@@ -93,15 +96,57 @@ executor_end(QueryDesc *query)
 	say();
 }
 
+/* a SET LOCAL is forgotten after the last statement that could say so */
+static bool
+is_passing_default(const Node *statement)
+{
+	const VariableSetStmt *set = (const VariableSetStmt *) statement;
+
+	return IsA(statement, VariableSetStmt) && set->is_local && set->name != NULL &&
+		pg_strcasecmp(set->name, "default_transaction_isolation") == 0;
+}
+
+/* EXECUTE waits for the locks of its plan with the snapshot that it then reads with */
+static bool
+executes(const Node *statement)
+{
+	return IsA(statement, ExecuteStmt) ||
+		(IsA(statement, CreateTableAsStmt) && IsA(((const CreateTableAsStmt *) statement)->query, ExecuteStmt)) ||
+		(IsA(statement, ExplainStmt) && IsA(((const ExplainStmt *) statement)->query, ExecuteStmt));
+}
+
+static void
+say_that_it_keeps(void)
+{
+	if (words == NULL || pm_my_procno >= pm_max_backends)
+		return;
+	said = word_of(MyProcPid, true);
+	pg_atomic_write_u64(&words[pm_my_procno], said);
+}
+
 /* BEGIN, SET TRANSACTION and the like */
 static void
 process_utility(PlannedStmt *pstmt, PM_UTILITY_PARAMETERS)
 {
+	const Node *statement = pstmt->utilityStmt;
+	bool		has_passing_default = is_passing_default(statement);
+
+	if (executes(statement))
+		say_that_it_keeps();
 	if (previous_utility)
 		previous_utility(pstmt, PM_UTILITY_ARGUMENTS(read_only_tree));
 	else
 		standard_ProcessUtility(pstmt, PM_UTILITY_ARGUMENTS(read_only_tree));
+	is_passing |= has_passing_default;
 	say();
+}
+
+/* the next statement says how it is then */
+static void
+end_transaction(XactEvent event, void *arg)
+{
+	if (is_passing && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT))
+		is_passing = false;
 }
 
 /* pm_isolation_install is called while the library is preloaded. */
@@ -114,6 +159,7 @@ pm_isolation_install(void)
 	ExecutorEnd_hook = executor_end;
 	previous_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	RegisterXactCallback(end_transaction, NULL);
 }
 
 /*

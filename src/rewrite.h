@@ -235,8 +235,8 @@ extern void pm_rewrite_note_triggers(const PmRewrite *rewrite, Oid source);
 extern char *pm_rewrite_find_change(const PmRewrite *rewrite, Oid only);
 
 /* ---------- rewrite_carry.c ---------- */
-extern List *pm_rewrite_carry(const PmRewrite *rewrite, const char *control);
-extern void pm_rewrite_check_carry(const PmRewrite *rewrite, const char *control);
+extern List *pm_rewrite_carry(const PmRewrite *rewrite, const char *control, bool look);
+extern void pm_rewrite_check_carry(const PmRewrite *rewrite, const char *control, bool look);
 
 /* ---------- rewrite_copy.c ---------- */
 extern void pm_rewrite_watch(PmRewriteRun *run, PmRewrite *rewrite);
@@ -266,6 +266,7 @@ extern List *pm_rewrite_wider_indexes(const PmRewrite *rewrite, List **statement
 extern bool pm_exclude_sources(const PmRewrite *rewrite);
 extern void pm_exclude_end(const PmRewrite *rewrite);
 
+
 /* ---------- rewrite_instant.c ---------- */
 extern void pm_instant_prepare(const PmRewrite *rewrite);
 extern void pm_instant_step(PmRewriteRun *run, PmRewrite *rewrite);
@@ -293,6 +294,7 @@ extern List *pm_rewrite_targets(const PmRewrite *rewrite);
 extern bool pm_rewrite_is_built(PmRewriteRun *run, const PmRewrite *rewrite);
 extern bool pm_rewrite_build_next(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_rewrite_build_target(PmRewrite *rewrite, Oid target);
+extern void pm_rewrite_add_foreign_keys(const PmRewrite *rewrite);
 extern void pm_rewrite_fill(PmRewrite *rewrite);
 
 /* ---------- rewrite_swap.c ---------- */

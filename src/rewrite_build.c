@@ -11,14 +11,20 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "ddl_rewrite.h"
 #include "maintenance.h"
 #include "rewrite.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 
@@ -135,7 +141,7 @@ build_next(PmRewriteRun *run, PmRewrite *rewrite, Oid target)
 	if (list_member_oid(run->built, target))
 		return false;
 	if (pm_rewrite_build_index(rewrite, target) || cluster(rewrite, target) ||
-		build_foreign_key(rewrite, target, false))
+		(run->in_one && build_foreign_key(rewrite, target, false)))
 		return true;
 	if (!run->in_one)
 		pm_ddl_analyze(target, rewrite->owner, false);
@@ -155,8 +161,65 @@ pm_rewrite_build_target(PmRewrite *rewrite, Oid target)
 {
 	while (pm_rewrite_build_index(rewrite, target))
 		;
-	while (build_foreign_key(rewrite, target, true))
-		;
+}
+
+/* has a foreign key taken as checked: the source has it, and the same rows */
+static void
+trust_foreign_key(Oid table, const char *name)
+{
+	Relation	constraints = table_open(ConstraintRelationId, RowExclusiveLock);
+	Oid			oid = get_relation_constraint_oid(table, name, false);
+	HeapTuple	tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(oid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", oid);
+	((Form_pg_constraint) GETSTRUCT(tuple))->convalidated = true;
+	CatalogTupleUpdate(constraints, &tuple->t_self, tuple);
+	heap_freetuple(tuple);
+	table_close(constraints, RowExclusiveLock);
+	CacheInvalidateRelcacheByRelid(table);
+	CommandCounterIncrement();
+}
+
+static void
+add_foreign_keys(const PmRewrite *rewrite, Oid target)
+{
+	List	   *definitions = pm_catalog_strings(FOREIGN_KEYS("pg_get_constraintdef(oid)"), rewrite->table);
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	forboth(lc, pm_catalog_strings(FOREIGN_KEYS("conname"), rewrite->table), lc2, definitions)
+	{
+		const char *definition = lfirst(lc2);
+		bool		exists;
+		bool		is_valid;
+
+		find_foreign_key(target, lfirst(lc), &exists, &is_valid);
+		if (exists)
+			continue;
+		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_foreign_key(pm_qualified_name(target), lfirst(lc), definition, false)));
+		if (strstr(definition, " NOT VALID") == NULL)
+			trust_foreign_key(target, lfirst(lc));
+	}
+}
+
+/*
+ * pm_rewrite_add_foreign_keys gives the targets their foreign keys, in the swap and
+ * not before: until then they hold rows that are gone or other ones in the sources,
+ * and who deletes what these point at would be refused.  No row is looked at.
+ *
+ * Locks: SHARE ROW EXCLUSIVE on the tables that are referenced.
+ */
+void
+pm_rewrite_add_foreign_keys(const PmRewrite *rewrite)
+{
+	ListCell   *lc;
+
+	foreach(lc, pm_rewrite_targets(rewrite))
+		add_foreign_keys(rewrite, lfirst_oid(lc));
+	if (PM_REWRITE_MAKES_SET(rewrite->kind))
+		while (build_foreign_key(rewrite, rewrite->frame, true))
+			;
 }
 
 /*
@@ -204,7 +267,8 @@ pm_rewrite_build_next(PmRewriteRun *run, PmRewrite *rewrite)
 			return true;
 	/* the new parent takes over what its partitions have */
 	return rewrite->kind == REWRITE_CONVERT &&
-		(pm_rewrite_build_index(rewrite, rewrite->frame) || build_foreign_key(rewrite, rewrite->frame, true));
+		(pm_rewrite_build_index(rewrite, rewrite->frame) ||
+		 (run->in_one && build_foreign_key(rewrite, rewrite->frame, true)));
 }
 
 

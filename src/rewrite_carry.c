@@ -225,10 +225,10 @@ is_listed(List *problems, const char *what)
 /*
  * pm_rewrite_carry returns what hangs on a table that is to be replaced, what
  * becomes of it, and what stands in the way; problems first.  control is the key
- * of the set that it becomes, or NULL.
+ * of the set that it becomes, or NULL; look: at the rows, too.
  */
 List *
-pm_rewrite_carry(const PmRewrite *rewrite, const char *control)
+pm_rewrite_carry(const PmRewrite *rewrite, const char *control, bool look)
 {
 	List	   *problems = NIL;
 	List	   *rest = NIL;
@@ -237,7 +237,8 @@ pm_rewrite_carry(const PmRewrite *rewrite, const char *control)
 	if (control)
 	{
 		add_references(&problems, rewrite->table, control);
-		add_nulls(&rest, rewrite, control);
+		if (look)
+			add_nulls(&rest, rewrite, control);
 		add_indexes(&rest, rewrite->table, control);
 	}
 	for (int i = 0; i < lengthof(rules); i++)
@@ -255,9 +256,9 @@ pm_rewrite_carry(const PmRewrite *rewrite, const char *control)
 
 /* pm_rewrite_check_carry raises an error if something stands in the way. */
 void
-pm_rewrite_check_carry(const PmRewrite *rewrite, const char *control)
+pm_rewrite_check_carry(const PmRewrite *rewrite, const char *control, bool look)
 {
-	List	   *all = pm_rewrite_carry(rewrite, control);
+	List	   *all = pm_rewrite_carry(rewrite, control, look);
 	PmCarry    *first = all ? linitial(all) : NULL;
 
 	if (first && first->is_problem)

@@ -323,17 +323,18 @@ check_source(const PmRewrite *rewrite, Oid source)
 }
 
 /*
- * pm_rewrite_check_again raises an error if something has come that hangs on a
- * partition; the sources are locked.
+ * pm_rewrite_check_again raises an error if something has come that stands in the
+ * way; the sources are locked, so the catalogs are read only.
  */
 void
 pm_rewrite_check_again(const PmRewrite *rewrite)
 {
 	ListCell   *lc;
 
-	if (!PM_REWRITE_IS_WHOLE(rewrite->kind))
-		foreach(lc, rewrite->sources)
-			check_source(rewrite, ((PmSource *) lfirst(lc))->oid);
+	foreach(lc, rewrite->sources)
+		check_source(rewrite, ((PmSource *) lfirst(lc))->oid);
+	if (PM_REWRITE_IS_WHOLE(rewrite->kind))
+		pm_rewrite_check_carry(rewrite, pm_rewrite_option(rewrite, "control"), false);
 }
 
 /*
@@ -350,7 +351,7 @@ pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
 	foreach(lc, rewrite->sources)
 		check_source(rewrite, ((PmSource *) lfirst(lc))->oid);
 	if (is_convert || rewrite->kind == REWRITE_UNDO)
-		pm_rewrite_check_carry(rewrite, pm_rewrite_option(rewrite, "control"));
+		pm_rewrite_check_carry(rewrite, pm_rewrite_option(rewrite, "control"), true);
 	else
 	{
 		problems = pm_catalog_strings(REFERENCE_PROBLEMS, rewrite->table);

@@ -246,8 +246,8 @@ pm_rewrite_verify(PmRewrite *rewrite, const PmSource *only)
 			continue;
 		if (get_rel_name(source->oid) == NULL)
 			pm_rewrite_changed(rewrite, "a source is gone");
-		/* rewritten meanwhile: its rows are in other places now */
-		if (source->next_block < source->blocks && file_of(source->oid) != source->file)
+		/* rewritten meanwhile: its rows are in other places now, or have other values */
+		if (source->file != 0 && file_of(source->oid) != source->file)
 			is_good = false;
 	}
 	change = pm_rewrite_find_change(rewrite, only ? only->oid : InvalidOid);

@@ -60,6 +60,13 @@ add_control(const char *control, IndexStmt *statement)
 		if (element->name && strcmp(element->name, control) == 0)
 			return false;
 	}
+	/* what is only carried along there is part of the key now */
+	foreach(lc, statement->indexIncludingParams)
+	{
+		element = lfirst_node(IndexElem, lc);
+		if (element->name && strcmp(element->name, control) == 0)
+			statement->indexIncludingParams = foreach_delete_current(statement->indexIncludingParams, lc);
+	}
 	element = makeNode(IndexElem);
 	element->name = pstrdup(control);
 	element->ordering = SORTBY_DEFAULT;

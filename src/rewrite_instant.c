@@ -76,6 +76,7 @@ static char *
 choose_end(const PmRewrite *rewrite, const PartSet *set)
 {
 	int64		pos = 0;
+	int64		limit;
 	bool		has_rows = highest_key(rewrite, set, &pos);
 	PartBound	bound;
 
@@ -83,6 +84,12 @@ choose_end(const PmRewrite *rewrite, const PartSet *set)
 	{
 		int64		now = pm_key_now(&set->key, set->grid.zone, GetCurrentTimestamp());
 
+		if (has_rows && pm_key_add(&set->key, &set->grid, &set->grid.interval, now, pm_max_create, &limit) && pos > limit)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("the highest key of table %s, %s, is more than %d intervals after now",
+							pm_qualified_name(rewrite->table), pm_position_text(&set->key, pos), pm_max_create),
+					 errhint("Correct wrong rows, or raise partmgr.max_create: all rows up to that key would come to the first partition.")));
 		pos = has_rows ? Max(pos, now) : now;
 	}
 	next_cell(rewrite, set, pos, &bound);

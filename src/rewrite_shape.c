@@ -33,6 +33,7 @@
 	" 'a column', (SELECT md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attnotnull, attgenerated, attidentity, attcollation), ','" \
 	"   ORDER BY attnum)) FROM pg_attribute WHERE attrelid = p.relation AND attnum > 0 AND NOT attisdropped)," \
 	" 'the owner', (SELECT relowner::text FROM pg_class WHERE oid = p.relation)," \
+	" 'the schema', (SELECT relnamespace::text FROM pg_class WHERE oid = p.relation)," \
 	" 'the range, or the parent,', (SELECT md5(concat(i.inhparent, ' ', pg_get_expr(c.relpartbound, c.oid))) FROM pg_class c" \
 	"   LEFT JOIN pg_inherits i ON i.inhrelid = c.oid WHERE c.oid = p.relation)," \
 	" 'the unique key', $2::text," \

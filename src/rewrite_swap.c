@@ -391,6 +391,15 @@ note_compressed(const PmRewrite *rewrite, Oid target, int64 bytes)
 	return psprintf("%s; size before: " INT64_FORMAT " bytes, after: " INT64_FORMAT, detail, before, bytes);
 }
 
+/* those that the source has now; some may have been revoked while its rows were copied */
+static void
+settle_privileges(const PmRewrite *rewrite, Oid target)
+{
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(target));
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_privileges(pm_qualified_name(target),
+														  ((PmSource *) linitial(rewrite->sources))->oid));
+}
+
 static void
 attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tmpl,
 			  const Partition *target)
@@ -409,6 +418,8 @@ attach_target(const PmRewrite *rewrite, const PartSet *set, const PmTemplate *tm
 	if (OidIsValid(tmpl->replident_index))
 		pm_ddl_set_identity(set, tmpl, target->oid);
 	pm_rewrite_settle_own(rewrite, target->oid);
+	if (PM_REWRITE_KEEPS_RANGES(rewrite->kind))
+		settle_privileges(rewrite, target->oid);
 	bytes = pm_size_bytes(target->oid);
 	pm_rewrite_log(rewrite, qualified, range, -1, bytes,
 				   rewrite->kind == REWRITE_COMPRESS ? note_compressed(rewrite, target->oid, bytes) :
@@ -524,6 +535,7 @@ pm_rewrite_swap_now(PmRewrite *rewrite)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("a partition was made while the lock was waited for")));
 	pm_rewrite_check_again(rewrite);
+	pm_rewrite_add_foreign_keys(rewrite);
 	if (PM_REWRITE_IS_WHOLE(rewrite->kind))
 		pm_rewrite_swap_tables(rewrite);
 	else

@@ -152,12 +152,17 @@ run_carried(List *carried)
 
 /* a thing of the first partition is named after it, as it was after the table */
 static char *
-name_of_first(const PmRewrite *rewrite, const char *name)
+name_of_first(const PmRewrite *rewrite, const char *name, const char *number)
 {
 	size_t		length = strlen(rewrite->name);
+	const char *first = pm_instant_name(rewrite);
 	const char *rest = strncmp(name, rewrite->name, length) == 0 ? name + length : psprintf("_%s", name);
 
-	return pm_name_suffixed(pm_instant_name(rewrite), rest);
+	/* cut short two of them could be the same */
+	if (strlen(first) + strlen(rest) >= NAMEDATALEN ||
+		OidIsValid(get_relname_relid(psprintf("%s%s", first, rest), get_namespace_oid(rewrite->schema, false))))
+		rest = number;
+	return pm_name_suffixed(first, rest);
 }
 
 /* the new things get the names of the old ones, which get others */
@@ -172,8 +177,9 @@ swap_names(const PmRewrite *rewrite, const char *kind, List *old, List *new)
 	forboth(lc, old, lc2, new)
 	{
 		const char *name = lfirst(lc);
-		char	   *away = rewrite->kind == REWRITE_INSTANT ? name_of_first(rewrite, name) :
-			pm_rewrite_scratch(rewrite, psprintf("_%c%d", pg_tolower(kind[0]), ++n));
+		char	   *number = psprintf("_%c%d", pg_tolower(kind[0]), ++n);
+		char	   *away = rewrite->kind == REWRITE_INSTANT ? name_of_first(rewrite, name, number) :
+			pm_rewrite_scratch(rewrite, number);
 
 		statements = lappend(statements, pm_ddl_rewrite_rename(kind, quote_qualified_identifier(rewrite->schema, name), away));
 		statements = lappend(statements, pm_ddl_rewrite_rename(kind, quote_qualified_identifier(rewrite->schema, lfirst(lc2)), name));
@@ -341,6 +347,7 @@ pm_rewrite_swap_tables(PmRewrite *rewrite)
 
 	unwatch_sources(rewrite);
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_privileges(pm_qualified_name(to), from));
+	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_table(pm_qualified_name(to), from, NULL));
 	foreach(lc, pm_rewrite_targets(rewrite))
 		if (lfirst_oid(lc) != rewrite->rest)
 			pm_rewrite_settle_target(rewrite, lfirst_oid(lc));

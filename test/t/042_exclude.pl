@@ -110,6 +110,14 @@ make(2);
 $node->safe_psql('postgres', 'ALTER TABLE ev_default ADD CONSTRAINT partmgr_excluded CHECK (id < 0) NOT VALID');
 ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM remains'), 'a constraint that nobody needs is taken away');
 
+# a set that will not be maintained any more
+foreach my $end (q{UPDATE part_config SET automatic_maintenance = 'off' WHERE parent_table = 'ev'::regclass}, q{SELECT config_cleanup('ev')})
+{
+	make(2);
+	$node->safe_psql('postgres', "BEGIN; ALTER TABLE ev_default ADD CONSTRAINT partmgr_excluded CHECK (id < 0) NOT VALID; $end; COMMIT");
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM remains'), '0', "$end: no constraint is left");
+}
+
 # ---------- rewrites ----------
 
 my %orders = (

@@ -345,6 +345,62 @@ is( $node->safe_psql('postgres', q{SELECT has_table_privilege('other', 'ev', 'SE
 		AND conname = 'ev_c'), (SELECT atthasdef FROM pg_attribute WHERE attrelid = 'ev'::regclass AND attname = 'n')}),
 	't|t|t', 'privileges, constraints and defaults that came meanwhile are there');
 
+# values of a column of the same type, after all rows were copied
+$steps = at_step('convert', "phase = 'apply'");
+write_rows('ALTER TABLE ev ALTER n TYPE int USING n + 100');
+$steps->go;
+is_done($node, 'values changed by ALTER TABLE');
+
+# foreign keys: who deletes what a row pointed at is not told of a copy
+make('convert');
+$node->safe_psql('postgres', <<'SQL');
+DROP TABLE IF EXISTS kinds;
+CREATE TABLE kinds (n int PRIMARY KEY);
+INSERT INTO kinds SELECT generate_series(0, 1000);
+ALTER TABLE kinds OWNER TO app;
+ALTER TABLE ev ADD CONSTRAINT ev_kind FOREIGN KEY (n) REFERENCES kinds;
+SQL
+$steps = stop_at($node, "phase = 'apply'", sub { begin('convert') });
+write_rows('DELETE FROM ev WHERE n = 7; DELETE FROM kinds WHERE n = 7; UPDATE ev SET n = 8 WHERE n = 9; DELETE FROM kinds WHERE n = 9');
+$steps->go;
+is_done($node, 'rows that a foreign key pointed at');
+is( $node->safe_psql('postgres', q{SELECT conrelid::regclass, convalidated FROM pg_constraint WHERE contype = 'f' AND confrelid = 'kinds'::regclass AND conname = 'ev_kind' AND NOT convalidated}),
+	'', 'the foreign key is there, and valid');
+refused('INSERT INTO ev VALUES (6000, 5, 7)', qr/violates foreign key constraint "ev_kind"/, 'and is enforced');
+refused('DELETE FROM kinds WHERE n = 8', qr/violates foreign key constraint "ev_kind"/, 'on both sides');
+$node->safe_psql('postgres', 'DROP TABLE ev, model, kinds');
+
+# what has come to hang on it, and cannot be carried over
+foreach my $thing (
+	[ 'convert', 'CREATE TABLE kid () INHERITS (ev); INSERT INTO kid VALUES (7000, 5, 5)', qr/child public.kid/ ],
+	[ 'convert', 'CREATE MATERIALIZED VIEW mv AS SELECT * FROM ev', qr/materialized view public.mv/ ],
+	[ 'convert', 'CREATE RULE r AS ON DELETE TO ev DO INSTEAD NOTHING', qr/rule r/ ],
+	[ 'split', 'ALTER TABLE ev_p0 ENABLE ROW LEVEL SECURITY', qr/row level security/ ],
+	[ 'split', 'CREATE VIEW looks AS SELECT * FROM ev_p0', qr/looks/ ])
+{
+	$steps = at_step($thing->[0], "phase = 'apply'");
+	write_rows($thing->[1]);
+	$steps->go;
+	wait_ended($node);
+	like(progress($node, 'state, message'), qr/^failed\|cannot rewrite table public.ev: .*$thing->[2]/, $thing->[1]);
+	is_same($node, $thing->[1]);
+	is_clean($node, $thing->[1]);
+	$node->safe_psql('postgres', 'DROP TABLE ev CASCADE');
+}
+make('split');
+$node->safe_psql('postgres', 'GRANT SELECT ON ev_p0 TO other');
+$steps = stop_at($node, "phase = 'apply'", sub { begin('split') });
+$node->safe_psql('postgres', 'REVOKE SELECT ON ev_p0 FROM other');
+$steps->go;
+is_done($node, 'a REVOKE on a partition');
+is($node->safe_psql('postgres', q{SELECT has_table_privilege('other', 'ev_p0', 'SELECT')}), 'f', 'is kept');
+$steps = at_step('convert', "phase = 'apply'");
+write_rows(q{COMMENT ON TABLE ev IS 'said'; COMMENT ON COLUMN ev.n IS 'of n'; ALTER TABLE ev REPLICA IDENTITY FULL; ALTER TABLE ev ALTER n SET STATISTICS 7});
+$steps->go;
+is_done($node, 'comments and the like');
+is($node->safe_psql('postgres', q{SELECT obj_description('ev'::regclass), col_description('ev'::regclass, 3), relreplident, attstattarget FROM pg_class c JOIN pg_attribute ON attrelid = c.oid AND attnum = 3 WHERE c.oid = 'ev'::regclass}),
+	'said|of n|f|7', 'are those of the last moment');
+
 # an index less, and one more
 $steps = at_step('convert', "phase = 'apply'");
 $node->safe_psql('postgres', 'CREATE INDEX ev_more ON ev (t)');
@@ -424,6 +480,22 @@ is($reader->query('SELECT count(*) FROM ev'), '1001', 'a REPEATABLE READ transac
 is($reader->query('SELECT n FROM ev WHERE id = 5000'), '6', 'and what it has updated');
 $reader->query('ROLLBACK');
 is_done($node, 'a waiting snapshot');
+
+# EXECUTE of a prepared query reads with the snapshot with which it has waited
+make('convert');
+$node->safe_psql('postgres', q{INSERT INTO ev VALUES (5000, 5, 5, 'x'); DROP TABLE model; CREATE TABLE model AS TABLE ev});
+$reader->query_safe('PREPARE locks AS SELECT count(*) FROM (SELECT FROM ev FOR UPDATE) x');
+$steps = stop_at($node, "phase = 'apply'", sub { begin('convert') });
+$steps->step;
+$gate = close_gate($node, 'postgres', 'rewrite-locked');
+write_rows('UPDATE ev SET n = n + 1');
+$steps->go;
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 'ev'::regclass AND mode = 'ExclusiveLock' AND granted}) or die;
+$reader->query_until(qr/waits/, "\\echo waits\nEXECUTE locks;\n");
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_locks WHERE relation = 'ev'::regclass AND NOT granted}) or die;
+$gate->quit;
+is($reader->query('SELECT 1'), "1001\n1", 'EXECUTE that waits for the swap sees all rows');
+is_done($node, 'an EXECUTE');
 
 # the locking mode in a transaction whose snapshot is old
 $reader->quit;
