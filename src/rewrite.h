@@ -214,10 +214,12 @@ extern char *pm_rewrite_target_name(const PmRewrite *rewrite, const PartSet *set
 extern void pm_rewrite_manage(const PmRewrite *rewrite);
 extern char *pm_rewrite_scratch(const PmRewrite *rewrite, const char *suffix);
 extern void pm_rewrite_run_sql(const PmRewrite *rewrite, List *statements);
-extern void pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite);
-extern void pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite);
 extern void pm_rewrite_log(const PmRewrite *rewrite, const char *partition, const char *range,
 						   int64 rows, int64 bytes, const char *message);
+
+/* ---------- rewrite_clean.c ---------- */
+extern void pm_rewrite_remove(PmRewriteRun *run, PmRewrite *rewrite);
+extern void pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite);
 
 /* ---------- rewrite_choose.c ---------- */
 extern bool pm_rewrite_choose(PmRewrite *rewrite, List **windows);
