@@ -191,14 +191,16 @@ add_foreign_keys(const PmRewrite *rewrite, Oid target)
 	forboth(lc, pm_catalog_strings(FOREIGN_KEYS("conname"), rewrite->table), lc2, definitions)
 	{
 		const char *definition = lfirst(lc2);
+		bool		is_checked = strstr(definition, " NOT VALID") == NULL && strstr(definition, " NOT ENFORCED") == NULL;
 		bool		exists;
 		bool		is_valid;
 
 		find_foreign_key(target, lfirst(lc), &exists, &is_valid);
 		if (exists)
 			continue;
-		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_foreign_key(pm_qualified_name(target), lfirst(lc), definition, false)));
-		if (strstr(definition, " NOT VALID") == NULL)
+		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_foreign_key(pm_qualified_name(target), lfirst(lc),
+																		   definition, !is_checked)));
+		if (is_checked)
 			trust_foreign_key(target, lfirst(lc));
 	}
 }
