@@ -49,7 +49,14 @@ SELECT action, partition_name, message FROM part_log ORDER BY id;
 SELECT file = pg_relation_filenode('ev_initial') AS same_file, rows = (SELECT sum(hashtext(ev::text)) FROM ev) AS same_rows FROM before;
 SELECT partition_name, range, state FROM list_partitions('ev');
 \d ev
-\d ev_initial
+-- (17 hands down identity)
+SELECT attname, attnotnull, CASE WHEN attname <> 'id' THEN pg_get_expr(adbin, adrelid) END AS default FROM pg_attribute
+	LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum WHERE attrelid = 'ev_initial'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum;
+SELECT indexrelid::regclass, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'ev_initial'::regclass ORDER BY indexrelid::regclass::text COLLATE "C";
+SELECT conname, contype, convalidated, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'ev_initial'::regclass AND contype <> 'n' ORDER BY conname COLLATE "C";
+SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'ev_initial'::regclass AND NOT tgisinternal;
+SELECT stxname FROM pg_statistic_ext WHERE stxrelid = 'ev_initial'::regclass;
+SELECT count(*) AS policies FROM pg_policy WHERE polrelid = 'ev_initial'::regclass;
 SELECT relname, (SELECT count(*) FROM aclexplode(relacl) WHERE grantee <> relowner) AS others, relrowsecurity FROM pg_class WHERE relname LIKE 'ev\_initial';
 SELECT obj_description('ev'::regclass), counts(), (SELECT count(*) FROM looks);
 INSERT INTO ev (at, ref) VALUES (75, 1), (81, 1), (-1000, 1), (2000, 1) RETURNING id, n, at, tableoid::regclass;
@@ -82,7 +89,7 @@ CALL convert_table_proc('someday', 'at', '1 day', p_mode => 'instant');
 CREATE TABLE long (at int NOT NULL, n int);
 DO $$ BEGIN FOR i IN 1 .. 2 LOOP EXECUTE format('CREATE INDEX %I ON long (n, at)', repeat('b', 62) || i); END LOOP; END $$;
 CALL convert_table_proc('long', 'at', '10', p_mode => 'instant');
-SELECT indexrelid::regclass FROM pg_index WHERE indrelid IN ('long'::regclass, 'long_initial'::regclass) ORDER BY 1::text COLLATE "C";
+SELECT indexrelid::regclass FROM pg_index WHERE indrelid IN ('long'::regclass, 'long_initial'::regclass) ORDER BY indexrelid::regclass::text COLLATE "C";
 -- the key is only carried along by a unique index
 CREATE TABLE along (id int, at int NOT NULL);
 CREATE UNIQUE INDEX along_id ON along (id) INCLUDE (at);
