@@ -223,6 +223,7 @@ extern void pm_rewrite_clean(PmRewriteRun *run, PmRewrite *rewrite);
 
 /* ---------- rewrite_choose.c ---------- */
 extern bool pm_rewrite_choose(PmRewrite *rewrite, List **windows);
+extern bool pm_rewrite_is_compressed(Oid partition, const char *manner);
 extern bool pm_rewrite_is_swapped(const PmRewrite *rewrite);
 
 /* ---------- rewrite_check.c ---------- */

@@ -297,15 +297,14 @@ choose_interval(PmRewrite *rewrite, const PmLook *look, List **windows)
 
 /* ---------- compress ---------- */
 
-/* has it been compressed like this, and is it still the same table? */
-static bool
-is_compressed(const PmRewrite *rewrite, const Partition *partition)
+/* pm_rewrite_is_compressed tells whether a table has been compressed in a manner, and is still the same. */
+bool
+pm_rewrite_is_compressed(Oid partition, const char *manner)
 {
 	return OidIsValid(pm_config_select_oid("SELECT partition::oid FROM %u WHERE partition = $1::regclass"
 										   " AND task = 'compress' AND detail = $2",
 										   2, (Oid[]) {OIDOID, TEXTOID},
-										   (Datum[]) {ObjectIdGetDatum(partition->oid),
-											   CStringGetTextDatum(pm_rewrite_option(rewrite, "detail"))}));
+										   (Datum[]) {ObjectIdGetDatum(partition), CStringGetTextDatum(manner)}));
 }
 
 static bool
@@ -332,7 +331,7 @@ choose_compress(PmRewrite *rewrite, const PmLook *look, List **windows)
 		Partition  *partition = lfirst(lc);
 
 		if (!is_eligible(partition) || partition->bound.upper_open ||
-			partition->bound.upper > cutoff || is_compressed(rewrite, partition))
+			partition->bound.upper > cutoff || pm_rewrite_is_compressed(partition->oid, pm_rewrite_option(rewrite, "detail")))
 			continue;
 		add_source(rewrite, partition->oid);
 		*windows = list_make1(copy_bound(&partition->bound));

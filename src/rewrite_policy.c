@@ -156,16 +156,6 @@ plan_drain(const PmLook *look, const PlanPoint *point, PartPlan *plan)
 
 /* ---------- compression ---------- */
 
-static bool
-is_compressed(const PartSet *set, const Partition *partition)
-{
-	return OidIsValid(pm_config_select_oid("SELECT partition::oid FROM %u WHERE partition = $1::regclass"
-										   " AND task = 'compress' AND detail = $2",
-										   2, (Oid[]) {OIDOID, TEXTOID},
-										   (Datum[]) {ObjectIdGetDatum(partition->oid),
-											   CStringGetTextDatum(set->cold_compression)}));
-}
-
 /* where partitions end that are cold */
 static bool
 find_cutoff(const PmLook *look, const PlanPoint *point, int64 *cutoff)
@@ -193,7 +183,7 @@ pm_policy_compresses(const PmLook *look, const PlanPoint *point)
 		Partition  *partition = lfirst(lc);
 
 		if (partition->is_readable && !partition->is_pending && partition->relkind == RELKIND_RELATION &&
-			!partition->bound.upper_open && partition->bound.upper <= cutoff && !is_compressed(set, partition))
+			!partition->bound.upper_open && partition->bound.upper <= cutoff && !pm_rewrite_is_compressed(partition->oid, set->cold_compression))
 			return partition;
 	}
 	return NULL;
