@@ -252,6 +252,29 @@ try_strict(PmRewriteRun *run)
 	return problem;
 }
 
+/* the run whose tables are locked for the session, for the end of the process */
+static PmRewriteRun *swapping = NULL;
+
+static void
+unlock_at_exit(int code, Datum arg)
+{
+	if (swapping == NULL)
+		return;
+	/* it may have been waiting for another lock */
+	LockErrorCleanup();
+	pm_rewrite_unlock_tables(swapping);
+}
+
+static void
+watch_exit(void)
+{
+	static bool is_watched = false;
+
+	if (!is_watched)
+		before_shmem_exit(unlock_at_exit, (Datum) 0);
+	is_watched = true;
+}
+
 /*
  * pm_rewrite_swap tries to swap, between transactions.  Returns the error that
  * ended the try, or NULL: it was swapped, or somebody with an old snapshot was
@@ -268,13 +291,19 @@ pm_rewrite_swap(PmRewriteRun *run, bool strict)
 
 	if (!strict)
 		return pm_rewrite_transaction(run, fast_step, "swapping");
-	/* locks of the session outlive an error; the end of the process they do not */
+	/*
+	 * Locks of the session outlive an error, and also the process, if it is ended
+	 * between two transactions: nobody else would let go of them.
+	 */
+	watch_exit();
+	swapping = run;
 	PG_TRY();
 	{
 		problem = try_strict(run);
 	}
 	PG_FINALLY();
 	{
+		swapping = NULL;
 		pm_rewrite_unlock_tables(run);
 	}
 	PG_END_TRY();

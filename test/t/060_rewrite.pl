@@ -135,6 +135,23 @@ make('drain');
 killed_at($node, 'rewrite-swap', sub { begin('drain') });
 is_done($node, 'a drain killed in the swap');
 
+# ended in the swap, between two transactions: locks of the session go with it
+foreach my $place (qw(rewrite-locked rewrite-applied))
+{
+	make('convert');
+	my $gate = close_gate($node, 'postgres', $place);
+	my $pid;
+
+	begin('convert');
+	poll_until(sub { ($pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = 1886219629 AND NOT granted})) ne '' })
+	  or die "nobody comes to $place";
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE relation = 'ev'::regclass AND mode = 'ExclusiveLock' AND granted}), '1', "$place: writers are kept out");
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 10000)");
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_locks WHERE relation = 'ev'::regclass AND mode = 'ExclusiveLock' AND granted}), '0', "$place: and no more when it is ended");
+	$gate->quit;
+	is_done($node, "worker ended at $place");
+}
+
 my $steps = at_step('convert', $copied);
 my $position = log_position($node);
 $node->stop('immediate');
