@@ -519,14 +519,11 @@ lock_table(const PmRewrite *rewrite)
 static void
 lock_sources(const PmRewrite *rewrite)
 {
-	char	   *change;
 	ListCell   *lc;
 
 	foreach(lc, rewrite->sources)
 		LockRelationOid(((PmSource *) lfirst(lc))->oid, ExclusiveLock);
-	change = pm_rewrite_find_change(rewrite, InvalidOid);
-	if (change != NULL)
-		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
+	pm_rewrite_check_shape(rewrite, InvalidOid);
 }
 
 /*

@@ -235,7 +235,7 @@ extern void pm_rewrite_check(const PmRewrite *rewrite, bool needs_key);
 /* ---------- rewrite_shape.c ---------- */
 extern void pm_rewrite_note_shape(const PmRewrite *rewrite, Oid source);
 extern void pm_rewrite_note_triggers(const PmRewrite *rewrite, Oid source);
-extern char *pm_rewrite_find_change(const PmRewrite *rewrite, Oid only);
+extern void pm_rewrite_check_shape(const PmRewrite *rewrite, Oid only);
 
 /* ---------- rewrite_carry.c ---------- */
 extern List *pm_rewrite_carry(const PmRewrite *rewrite, const char *control, bool look);

@@ -233,7 +233,6 @@ bool
 pm_rewrite_verify(PmRewrite *rewrite, const PmSource *only)
 {
 	bool		is_good = true;
-	char	   *change;
 	ListCell   *lc;
 
 	if (get_rel_name(rewrite->notes) == NULL || get_rel_name(rewrite->frame) == NULL)
@@ -250,9 +249,7 @@ pm_rewrite_verify(PmRewrite *rewrite, const PmSource *only)
 		if (source->file != 0 && file_of(source->oid) != source->file)
 			is_good = false;
 	}
-	change = pm_rewrite_find_change(rewrite, only ? only->oid : InvalidOid);
-	if (change != NULL)
-		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
+	pm_rewrite_check_shape(rewrite, only ? only->oid : InvalidOid);
 	return is_good && !was_truncated(rewrite);
 }
 
@@ -301,12 +298,9 @@ watch_source(const PmRewrite *rewrite, Oid source)
 {
 	char	   *trigger = pm_rewrite_scratch(rewrite, "");
 	char	   *truncate = pm_rewrite_scratch(rewrite, "_truncate");
-	char	   *change;
 
 	LockRelationOid(source, ShareRowExclusiveLock);
-	change = pm_rewrite_find_change(rewrite, source);
-	if (change != NULL)
-		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
+	pm_rewrite_check_shape(rewrite, source);
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_watch(pm_qualified_name(source), trigger, truncate,
 													 rewrite->notes, pm_rewrite_key(rewrite)));
 	tie_to_notes(rewrite, source, trigger);

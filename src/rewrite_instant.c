@@ -110,15 +110,6 @@ read_bound(const PmRewrite *rewrite, const PartSet *set, PartBound *bound)
 
 /* ---------- the CHECK ---------- */
 
-static void
-check_unchanged(const PmRewrite *rewrite)
-{
-	char	   *change = pm_rewrite_find_change(rewrite, InvalidOid);
-
-	if (change != NULL)
-		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
-}
-
 /* Two steps: to look for the highest key may take long, and the lock must not. */
 static void
 check_step(PmRewrite *rewrite)
@@ -133,7 +124,7 @@ check_step(PmRewrite *rewrite)
 		return;
 	}
 	LockRelationOid(rewrite->table, AccessExclusiveLock);
-	check_unchanged(rewrite);
+	pm_rewrite_check_shape(rewrite, InvalidOid);
 	read_bound(rewrite, set, &bound);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_check(table, pm_rewrite_scratch(rewrite, ""), &set->key, &bound)));
 	pm_rewrite_set_phase(rewrite, PHASE_COPY);
@@ -259,7 +250,7 @@ void
 pm_instant_step(PmRewriteRun *run, PmRewrite *rewrite)
 {
 	if (rewrite->phase != PHASE_CLEAN)
-		check_unchanged(rewrite);
+		pm_rewrite_check_shape(rewrite, InvalidOid);
 	switch (rewrite->phase)
 	{
 		case PHASE_PREPARE:
@@ -292,7 +283,7 @@ pm_instant_verify(const PmRewrite *rewrite)
 	List	   *statements;
 	ListCell   *lc;
 
-	check_unchanged(rewrite);
+	pm_rewrite_check_shape(rewrite, InvalidOid);
 	if (!is_checked(rewrite))
 		pm_rewrite_changed(rewrite, "our constraint is gone");
 	foreach(lc, pm_rewrite_wider_indexes(rewrite, &statements))

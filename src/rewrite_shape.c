@@ -103,12 +103,9 @@ pm_rewrite_note_triggers(const PmRewrite *rewrite, Oid source)
 						   lengthof(args.types), args.types, args.values, NULL);
 }
 
-/*
- * pm_rewrite_find_change tells what was changed of the sources, or of only one of
- * them, as part of a sentence; NULL if nothing was.
- */
-char *
-pm_rewrite_find_change(const PmRewrite *rewrite, Oid only)
+/* what was changed of the sources, or of only one of them, as part of a sentence; or NULL */
+static char *
+find_change(const PmRewrite *rewrite, Oid only)
 {
 	PmExtension ext;
 	PmSpi		spi;
@@ -129,4 +126,17 @@ pm_rewrite_find_change(const PmRewrite *rewrite, Oid only)
 	}
 	pm_spi_end(&spi);
 	return what ? psprintf("%s of %s", what, pm_qualified_name(relation)) : NULL;
+}
+
+/*
+ * pm_rewrite_check_shape raises an error if something was changed of the sources, or
+ * of only one of them, on which the rewrite rests.
+ */
+void
+pm_rewrite_check_shape(const PmRewrite *rewrite, Oid only)
+{
+	char	   *change = find_change(rewrite, only);
+
+	if (change != NULL)
+		pm_rewrite_changed(rewrite, psprintf("%s was changed", change));
 }

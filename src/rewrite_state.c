@@ -285,44 +285,38 @@ pm_rewrite_table(int64 id)
 								(Oid[]) {INT8OID}, (Datum[]) {Int64GetDatum(id)});
 }
 
+/* the first number that a query returns; 0: none */
+static int64
+select_id(const char *sql, int nargs, Oid *types, Datum *values)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	int64		id = 0;
+
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select_kept(pm_config_sql(&ext, sql), nargs, types, values, NULL) > 0)
+		id = int64_at(0, 1);
+	pm_spi_end(&spi);
+	return id;
+}
+
 /* pm_rewrite_open returns the rewrite of a table that has not ended; 0 if there is none. */
 int64
 pm_rewrite_open(Oid table)
 {
-	PmExtension ext;
-	PmSpi		spi;
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(table)};
-	int64		id = 0;
-
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT id FROM %r WHERE parent_table = $1::regclass"
-										 " AND finished_at IS NULL ORDER BY id"),
-						   1, types, values, NULL) > 0)
-		id = int64_at(0, 1);
-	pm_spi_end(&spi);
-	return id;
+	return select_id("SELECT id FROM %r WHERE parent_table = $1::regclass AND finished_at IS NULL ORDER BY id",
+					 1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(table)});
 }
 
 /* pm_rewrite_of_target returns the rewrite that a table is a target of; 0: it is none. */
 int64
 pm_rewrite_of_target(Oid relation)
 {
-	PmExtension ext;
-	PmSpi		spi;
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(relation)};
-	int64		id = 0;
-
 	if (!OidIsValid(relation) || !get_rel_relispartition(relation))
 		return 0;
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT r.id FROM %r r JOIN pg_inherits i ON i.inhparent = r.frame"
-										 " WHERE i.inhrelid = $1 AND r.finished_at IS NULL"),
-						   1, types, values, NULL) > 0)
-		id = int64_at(0, 1);
-	pm_spi_end(&spi);
-	return id;
+	return select_id("SELECT r.id FROM %r r JOIN pg_inherits i ON i.inhparent = r.frame"
+					 " WHERE i.inhrelid = $1 AND r.finished_at IS NULL",
+					 1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(relation)});
 }
 
 /*
@@ -332,20 +326,11 @@ pm_rewrite_of_target(Oid relation)
 int64
 pm_rewrite_failed(Oid table, PmRewriteKind kind)
 {
-	PmExtension ext;
-	PmSpi		spi;
-	Oid			types[] = {OIDOID, TEXTOID};
-	Datum		values[] = {ObjectIdGetDatum(table), CStringGetTextDatum(kind_names[kind])};
-	int64		id = 0;
-
-	pm_config_begin(&spi, &ext);
-	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT id FROM %r WHERE parent_table = $1::regclass AND kind = $2"
-										 " AND state IN ('failed', 'cancelled')"
-										 " AND finished_at > clock_timestamp() - interval '1 hour' ORDER BY id DESC LIMIT 1"),
-						   2, types, values, NULL) > 0)
-		id = int64_at(0, 1);
-	pm_spi_end(&spi);
-	return id;
+	return select_id("SELECT id FROM %r WHERE parent_table = $1::regclass AND kind = $2"
+					 " AND state IN ('failed', 'cancelled')"
+					 " AND finished_at > clock_timestamp() - interval '1 hour' ORDER BY id DESC LIMIT 1",
+					 2, (Oid[]) {OIDOID, TEXTOID},
+					 (Datum[]) {ObjectIdGetDatum(table), CStringGetTextDatum(kind_names[kind])});
 }
 
 /* pm_rewrite_begin notes that a process is at work. */
