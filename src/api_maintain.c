@@ -489,7 +489,7 @@ call_analyze(void *arg)
 	const PartSet *set = arg;
 	const bool	only_parent = false;
 
-	pm_ddl_analyze(set->parent, set->owner, only_parent);
+	pm_ddl_analyze(set->parent, set->owner, only_parent, NULL);
 }
 
 /*

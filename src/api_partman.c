@@ -249,7 +249,7 @@ partmgr_partition_data(PG_FUNCTION_ARGS)
 	if (!try_batch(&call, move_call))
 		PG_RETURN_INT64(-1);
 	if (call.rows > 0 && !PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
-		pm_ddl_analyze(call.parent, pm_config_read_one(call.parent)->owner, false);
+		pm_ddl_analyze(call.parent, pm_config_read_one(call.parent)->owner, false, NULL);
 	PG_RETURN_INT64(call.rows);
 }
 

@@ -248,7 +248,7 @@ partmgr_split_partition(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("table %s is not a partition", pm_qualified_name(partition))));
-	asked.table = get_partition_parent(partition, false);
+	asked.table = get_partition_parent(partition, true);
 	pm_api_check_owner(asked.table);
 	if (!pm_config_exists(asked.table))
 		pm_api_not_managed(asked.table);

@@ -473,10 +473,10 @@ pm_ddl_drop_default_statements(const PmLook *look)
 
 /* pm_ddl_analyze_text collects statistics; ONLY is left out where it is unknown. */
 char *
-pm_ddl_analyze_text(Oid relation, bool only_parent)
+pm_ddl_analyze_text(Oid relation, bool only_parent, const char *columns)
 {
-	return psprintf("ANALYZE %s%s", only_parent ? PM_ANALYZE_ONLY : "",
-					pm_qualified_name(relation));
+	return psprintf(columns ? "ANALYZE %s%s (%s)" : "ANALYZE %s%s", only_parent ? PM_ANALYZE_ONLY : "",
+					pm_qualified_name(relation), columns);
 }
 
 /* pm_ddl_detach_concurrently detaches without a lock that keeps anybody out. */

@@ -26,6 +26,6 @@ extern List *pm_ddl_default_statements(const PartSet *set,
 									   const PmTemplate *tmpl,
 									   const char *plain, bool exists);
 extern List *pm_ddl_drop_default_statements(const PmLook *look);
-extern char *pm_ddl_analyze_text(Oid relation, bool only_parent);
+extern char *pm_ddl_analyze_text(Oid relation, bool only_parent, const char *columns);
 
 #endif							/* PARTMGR_DDL_H */

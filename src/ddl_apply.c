@@ -397,15 +397,15 @@ pm_ddl_drop_default(const PmLook *look)
 }
 
 /*
- * pm_ddl_analyze collects statistics of a parent; with only_parent, and from
- * 18 on, of the parent alone.  SHARE UPDATE EXCLUSIVE on what it reads.
+ * pm_ddl_analyze collects statistics of a table; with only_parent, and from
+ * 18 on, of a parent alone; of all its columns if they are NULL.  SHARE UPDATE EXCLUSIVE on what it reads.
  */
 void
-pm_ddl_analyze(Oid relation, Oid owner, bool only_parent)
+pm_ddl_analyze(Oid relation, Oid owner, bool only_parent, const char *columns)
 {
 	PmSpi		spi;
 
 	pm_spi_begin(&spi, owner);
-	pm_spi_utility(pm_ddl_analyze_text(relation, only_parent));
+	pm_spi_utility(pm_ddl_analyze_text(relation, only_parent, columns));
 	pm_spi_end(&spi);
 }

@@ -232,7 +232,7 @@ pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step)
 	switch (step->task)
 	{
 		case TASK_ANALYZE:
-			return pm_ddl_add(NIL, pm_ddl_analyze_text(table->oid, true));
+			return pm_ddl_add(NIL, pm_ddl_analyze_text(table->oid, true, NULL));
 		case TASK_STORAGE:
 			return pm_ddl_add(NIL, psprintf("ALTER TABLE %s SET (%s)", pm_full_name(table),
 											pm_ddl_storage(set->cold_storage)));

@@ -331,7 +331,7 @@ extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
 extern void pm_ddl_drop_default(const PmLook *look);
 extern void pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, Oid partition);
-extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent);
+extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent, const char *columns);
 extern List *pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step);
 extern char *pm_ddl_upkeep_locks(const PlanStep *step);
 extern char *pm_ddl_storage(const char *text);

@@ -560,7 +560,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	pm_forget_stale(parent, plan);
 	pm_note_backfill(look->set, order, plan);
 	if (order->analyze && pm_count_creations(plan) > 0)
-		pm_ddl_analyze(parent, look->set->owner, true);
+		pm_ddl_analyze(parent, look->set->owner, true, NULL);
 	return outcomes;
 }
 

@@ -17,16 +17,22 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "commands/vacuum.h"
 #include "ddl_rewrite.h"
 #include "maintenance.h"
 #include "rewrite.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
+
+/* rows that ANALYZE reads for each step of the statistics target; the least target */
+#define ROWS_SAMPLED 300
+#define FEW_STATISTICS 10
 
 /* ---------- which ---------- */
 
@@ -132,6 +138,39 @@ cluster(const PmRewrite *rewrite, Oid target)
 	return true;
 }
 
+/* the columns of a table; NULL if its indexes have statistics of their own */
+static char *
+plain_columns(Oid table)
+{
+	List	   *columns = pm_catalog_strings("SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute"
+											 " WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped"
+											 " HAVING NOT EXISTS (SELECT FROM pg_index WHERE indrelid = $1 AND indexprs IS NOT NULL)",
+											 table);
+
+	return columns == NIL ? NULL : linitial(columns);
+}
+
+/*
+ * Statistics for the plans that are made right after the swap.  Those of a small
+ * table would take as long as its indexes, so they are made from a tenth of its
+ * rows; and as columns are named, autovacuum still counts its rows as new ones,
+ * and soon makes better ones.
+ */
+static void
+collect_statistics(const PmRewrite *rewrite, Oid target)
+{
+	double		rows = strtod(linitial(pm_catalog_strings("SELECT reltuples::text FROM pg_class WHERE oid = $1", target)), NULL);
+	double		enough = Max(rows / 10 / ROWS_SAMPLED, FEW_STATISTICS);
+	char	   *columns = rows >= 0 && enough < default_statistics_target ? plain_columns(target) : NULL;
+	int			nestlevel = NewGUCNestLevel();
+
+	if (columns)
+		(void) set_config_option("default_statistics_target", psprintf("%.0f", enough),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	pm_ddl_analyze(target, rewrite->owner, false, columns);
+	AtEOXact_GUC(false, nestlevel);
+}
+
 /* does the next thing for one target, statistics last; false if it has all */
 static bool
 build_next(PmRewriteRun *run, PmRewrite *rewrite, Oid target)
@@ -144,7 +183,7 @@ build_next(PmRewriteRun *run, PmRewrite *rewrite, Oid target)
 		(run->in_one && build_foreign_key(rewrite, target, false)))
 		return true;
 	if (!run->in_one)
-		pm_ddl_analyze(target, rewrite->owner, false);
+		collect_statistics(rewrite, target);
 	old = MemoryContextSwitchTo(run->context);
 	run->built = lappend_oid(run->built, target);
 	MemoryContextSwitchTo(old);

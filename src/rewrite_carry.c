@@ -117,7 +117,7 @@ static const CarryRule rules[] = {
 
 	/* what comes along */
 	{"SELECT format('foreign key %I', conname) FROM pg_constraint WHERE conrelid = $1 AND contype = 'f' AND conrelid <> confrelid AND conparentid = 0 ORDER BY 1",
-	"carried over, and checked beforehand", false},
+	"carried over, as validated", false},
 	{"SELECT format('foreign key %I of %I.%I', k.conname, n.nspname, c.relname) FROM pg_constraint k"
 		" JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
 		" WHERE k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND k.conparentid = 0 AND c.relkind = 'r' ORDER BY 1",

@@ -53,6 +53,17 @@ is_eligible(const Partition *partition)
 		partition->relkind == RELKIND_RELATION;
 }
 
+/* of its rows some transactions see all, and some none */
+static void
+refuse_pending(const Partition *partition)
+{
+	if (partition->is_pending)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition %s is being detached", pm_full_name(partition)),
+				 errhint("Run maintenance, which finalizes it.")));
+}
+
 static Partition *
 find_partition(List *partitions, Oid oid)
 {
@@ -161,6 +172,8 @@ member(const PmRewrite *rewrite, const PmLook *look, int n)
 
 	if (text == NULL)
 		return NULL;
+	if (partition)
+		refuse_pending(partition);
 	if (partition == NULL || !is_eligible(partition))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -354,12 +367,7 @@ choose_undo(PmRewrite *rewrite, const PmLook *look)
 	{
 		const Partition *partition = lfirst(lc);
 
-		/* some see its rows, and some do not */
-		if (partition->is_pending)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("partition %s is being detached", pm_full_name(partition)),
-					 errhint("Run maintenance, which finalizes it.")));
+		refuse_pending(partition);
 		add_source(rewrite, partition->oid);
 	}
 	if (rewrite->sources == NIL)

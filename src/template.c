@@ -468,7 +468,7 @@ attached_meanwhile(const PmLook *look, Oid relation)
 	ListCell   *lc;
 
 	if (!OidIsValid(relation) || !get_rel_relispartition(relation) ||
-		get_partition_parent(relation, false) != look->set->parent)
+		get_partition_parent(relation, true) != look->set->parent)
 		return false;
 	foreach(lc, look->partitions)
 		if (((Partition *) lfirst(lc))->oid == relation)
