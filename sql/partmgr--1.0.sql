@@ -17,9 +17,11 @@
 
 -- one row per managed set; plain UPDATE changes it
 CREATE TABLE part_config (
-	-- regclass: follows renames, and is dumped as a name
+	-- pg_partman's columns first, in its order; regclass: follows renames, and is dumped as a name
 	parent_table regclass CONSTRAINT part_config_parent_table_pkey PRIMARY KEY,
 	control text NOT NULL,
+	time_encoder text,
+	time_decoder text,
 	partition_interval text NOT NULL,
 	partition_type text NOT NULL DEFAULT 'range'
 		CONSTRAINT part_config_type_check CHECK (partition_type IN ('range', 'list')),
@@ -27,6 +29,7 @@ CREATE TABLE part_config (
 		CONSTRAINT positive_premake_check CHECK (premake BETWEEN 1 AND 100000),
 	automatic_maintenance text NOT NULL DEFAULT 'on'
 		CONSTRAINT part_config_automatic_maintenance_check CHECK (automatic_maintenance IN ('on', 'off')),
+	template_table regclass,
 	retention text,
 	retention_schema text
 		CONSTRAINT retention_schema_not_empty_chk CHECK (retention_schema <> ''),
@@ -35,12 +38,23 @@ CREATE TABLE part_config (
 	epoch text NOT NULL DEFAULT 'none'
 		CONSTRAINT part_config_epoch_check CHECK (epoch IN ('none', 'seconds', 'milliseconds',
 			'microseconds', 'nanoseconds', 'yyyymmdd', 'yyyymm')),
+	constraint_cols text[],
+	optimize_constraint int NOT NULL DEFAULT 30,
 	infinite_time_partitions boolean NOT NULL DEFAULT false,
+	datetime_string text,
 	jobmon boolean NOT NULL DEFAULT true,
+	sub_partition_set_full boolean NOT NULL DEFAULT false,
+	undo_in_progress boolean NOT NULL DEFAULT false,
 	inherit_privileges boolean DEFAULT false,
+	constraint_valid boolean NOT NULL DEFAULT true,
 	ignore_default_data boolean NOT NULL DEFAULT true,
+	date_trunc_interval text,
 	maintenance_order int,
 	retention_keep_publication boolean NOT NULL DEFAULT false,
+	maintenance_last_run timestamptz,
+	detach_before_drop boolean NOT NULL DEFAULT false,
+	maintenance_role text DEFAULT current_user,
+	async_partitioning_in_progress text,
 	time_zone text,
 	name_format text,
 	grid_origin text,
@@ -51,7 +65,6 @@ CREATE TABLE part_config (
 		CONSTRAINT part_config_retention_keep_newest_check CHECK (retention_keep_newest >= 0),
 	retention_grace interval
 		CONSTRAINT part_config_retention_grace_check CHECK (retention_grace BETWEEN '0' AND '1000 years'),
-	detach_before_drop boolean NOT NULL DEFAULT false,
 	archive_function text
 		CONSTRAINT part_config_archive_function_check CHECK (archive_function <> ''),
 	abort_after_wait text NOT NULL DEFAULT 'none'
@@ -80,27 +93,90 @@ CREATE TABLE part_config (
 	CONSTRAINT part_config_grace_drops_check
 		CHECK (retention_grace IS NULL OR NOT retention_keep_table),
 	CONSTRAINT part_config_archive_drops_check
-		CHECK (archive_function IS NULL OR NOT retention_keep_table)
+		CHECK (archive_function IS NULL OR NOT retention_keep_table),
+	CONSTRAINT control_constraint_col_chk
+		CHECK (constraint_cols IS NULL OR control <> ALL (constraint_cols))
 );
+CREATE INDEX part_config_type_idx ON part_config (partition_type);
+
+-- what each partition of a set gets as a set of its own: pg_partman's columns,
+-- in its order, then ours
+CREATE TABLE part_config_sub (
+	sub_parent regclass CONSTRAINT part_config_sub_pkey PRIMARY KEY
+		CONSTRAINT part_config_sub_sub_parent_fkey REFERENCES part_config
+			ON UPDATE CASCADE ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+	sub_control text NOT NULL,
+	sub_time_encoder text,
+	sub_time_decoder text,
+	sub_partition_interval text NOT NULL,
+	sub_partition_type text NOT NULL DEFAULT 'range'
+		CONSTRAINT part_config_sub_type_check CHECK (sub_partition_type IN ('range', 'list')),
+	sub_premake int NOT NULL DEFAULT 4
+		CONSTRAINT part_config_sub_premake_check CHECK (sub_premake BETWEEN 1 AND 100000),
+	sub_automatic_maintenance text NOT NULL DEFAULT 'on'
+		CONSTRAINT part_config_sub_automatic_maintenance_check CHECK (sub_automatic_maintenance IN ('on', 'off')),
+	sub_template_table regclass,
+	sub_retention text,
+	sub_retention_schema text
+		CONSTRAINT part_config_sub_retention_schema_not_empty_chk CHECK (sub_retention_schema <> ''),
+	sub_retention_keep_index boolean NOT NULL DEFAULT true,
+	sub_retention_keep_table boolean NOT NULL DEFAULT true,
+	sub_epoch text NOT NULL DEFAULT 'none'
+		CONSTRAINT part_config_sub_epoch_check CHECK (sub_epoch IN ('none', 'seconds', 'milliseconds',
+			'microseconds', 'nanoseconds', 'yyyymmdd', 'yyyymm')),
+	sub_constraint_cols text[],
+	sub_optimize_constraint int NOT NULL DEFAULT 30,
+	sub_infinite_time_partitions boolean NOT NULL DEFAULT false,
+	sub_jobmon boolean NOT NULL DEFAULT true,
+	sub_inherit_privileges boolean DEFAULT false,
+	sub_constraint_valid boolean NOT NULL DEFAULT true,
+	sub_ignore_default_data boolean NOT NULL DEFAULT true,
+	sub_default_table boolean NOT NULL DEFAULT true,
+	sub_date_trunc_interval text,
+	sub_maintenance_order int,
+	sub_retention_keep_publication boolean NOT NULL DEFAULT false,
+	sub_control_not_null boolean NOT NULL DEFAULT true,
+	sub_detach_before_drop boolean NOT NULL DEFAULT false,
+	sub_maintenance_role text DEFAULT current_user,
+	sub_time_zone text,
+	sub_name_format text,
+	sub_on_demand boolean NOT NULL DEFAULT false,
+	CONSTRAINT part_config_sub_length_check
+		CHECK (octet_length(concat(sub_partition_interval, sub_retention, sub_retention_schema, sub_time_zone, sub_name_format)) <= 10000)
+);
+COMMENT ON TABLE part_config_sub IS 'sets whose partitions are sets themselves: with what settings; change them with UPDATE';
 
 COMMENT ON TABLE part_config IS 'managed partition sets, one row each; change them with UPDATE';
 COMMENT ON COLUMN part_config.parent_table IS 'the partitioned table';
 COMMENT ON COLUMN part_config.control IS 'its partition key column';
+COMMENT ON COLUMN part_config.time_encoder IS 'function(timestamptz) that makes a key of a time, where the key is an identifier with a time in it';
+COMMENT ON COLUMN part_config.time_decoder IS 'function(text) that reads the time in a key';
 COMMENT ON COLUMN part_config.partition_interval IS 'width of new partitions: an interval, or a number of ids';
 COMMENT ON COLUMN part_config.partition_type IS 'range or list';
 COMMENT ON COLUMN part_config.premake IS 'how many partitions to keep ahead of now, or of the highest id';
 COMMENT ON COLUMN part_config.automatic_maintenance IS 'on: the worker and run_maintenance() without a name maintain the set';
+COMMENT ON COLUMN part_config.template_table IS 'the table from which new partitions take what the parent cannot have';
 COMMENT ON COLUMN part_config.retention IS 'partitions whose upper bound is older than this (an interval, or a number of ids) are retired; null: never';
 COMMENT ON COLUMN part_config.retention_schema IS 'retired partitions are detached and moved to this schema, which must belong to the owner of the table';
 COMMENT ON COLUMN part_config.retention_keep_index IS 'false: indexes of retired partitions that are kept are dropped';
 COMMENT ON COLUMN part_config.retention_keep_table IS 'true: retired partitions are detached and kept; false: dropped';
 COMMENT ON COLUMN part_config.epoch IS 'how a number means time: none, seconds, milliseconds, microseconds, nanoseconds, yyyymmdd, yyyymm';
+COMMENT ON COLUMN part_config.constraint_cols IS 'columns of which old partitions get a CHECK on the least and greatest value';
+COMMENT ON COLUMN part_config.optimize_constraint IS 'so many partitions behind the newest with rows get that CHECK';
 COMMENT ON COLUMN part_config.infinite_time_partitions IS 'accepted for pg_partman''s sake: time sets always follow the clock';
+COMMENT ON COLUMN part_config.datetime_string IS 'the time in the names of partitions, as to_char() writes it; name_format says more';
 COMMENT ON COLUMN part_config.jobmon IS 'accepted for pg_partman''s sake: part_log is the record';
+COMMENT ON COLUMN part_config.sub_partition_set_full IS 'true: the set is a partition, and has all partitions that fit into it';
+COMMENT ON COLUMN part_config.undo_in_progress IS 'true: undo_partition() has begun; the set is not maintained';
 COMMENT ON COLUMN part_config.inherit_privileges IS 'true: new partitions get the privileges of the parent';
+COMMENT ON COLUMN part_config.constraint_valid IS 'false: those CHECKs are NOT VALID';
 COMMENT ON COLUMN part_config.ignore_default_data IS 'false: ids in the default partition count for the highest key';
+COMMENT ON COLUMN part_config.date_trunc_interval IS 'to which field the first bound was cut; null: what suits the interval';
 COMMENT ON COLUMN part_config.maintenance_order IS 'sets with a lower number are maintained first, nulls last';
 COMMENT ON COLUMN part_config.retention_keep_publication IS 'true: retired partitions that are kept stay in the publications they were added to';
+COMMENT ON COLUMN part_config.maintenance_last_run IS 'when the set was maintained last';
+COMMENT ON COLUMN part_config.maintenance_role IS 'accepted for pg_partman''s sake: a set is maintained as its owner';
+COMMENT ON COLUMN part_config.async_partitioning_in_progress IS 'accepted for pg_partman''s sake: rows are moved by rewrites, see rewrite_progress';
 COMMENT ON COLUMN part_config.time_zone IS 'the time zone in which days, months and names are counted; null on id sets';
 COMMENT ON COLUMN part_config.name_format IS 'name of new partitions, for example {parent}_{YYYY}_{MM}; null: pg_partman''s';
 COMMENT ON COLUMN part_config.grid_origin IS 'a bound from which all others are counted; null: the calendar''s, or 0';
@@ -444,6 +520,7 @@ COMMENT ON COLUMN part_rewrite_source.next_block IS 'copied up to here';
 COMMENT ON COLUMN part_rewrite_source.shape IS 'what must not be changed of it, as it was when the rewrite began';
 
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_config_sub ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_job ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_rewrite ENABLE ROW LEVEL SECURITY;
@@ -458,6 +535,11 @@ CREATE POLICY read_own ON part_config FOR SELECT
 		   OR pg_has_role('pg_monitor', 'USAGE'));
 CREATE POLICY change_own ON part_config FOR UPDATE
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE'));
+CREATE POLICY read_own ON part_config_sub FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = sub_parent), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
+CREATE POLICY change_own ON part_config_sub FOR UPDATE
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = sub_parent), 'USAGE'));
 CREATE POLICY read_own ON part_state FOR SELECT
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
 		   OR pg_has_role('pg_monitor', 'USAGE'));
@@ -482,9 +564,11 @@ CREATE POLICY read_own ON part_rewrite FOR SELECT
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
 		   OR pg_has_role('pg_monitor', 'USAGE'));
 
-REVOKE ALL ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite, part_rewrite_source FROM PUBLIC;
-GRANT SELECT ON part_config, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite TO PUBLIC;
-GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
+REVOKE ALL ON part_config, part_config_sub, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite, part_rewrite_source FROM PUBLIC;
+GRANT SELECT ON part_config, part_config_sub, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite TO PUBLIC;
+GRANT UPDATE (time_encoder, time_decoder, partition_interval, premake, automatic_maintenance, template_table, retention,
+	constraint_cols, optimize_constraint, datetime_string, sub_partition_set_full, undo_in_progress, constraint_valid,
+	date_trunc_interval, maintenance_role, async_partitioning_in_progress,
 	retention_schema, retention_keep_index, retention_keep_table,
 	infinite_time_partitions, jobmon, inherit_privileges, ignore_default_data,
 	maintenance_order, retention_keep_publication, time_zone, name_format,
@@ -493,10 +577,18 @@ GRANT UPDATE (partition_interval, premake, automatic_maintenance, retention,
 	maintenance_window, analyze_parent, cold_after, cold_vacuum, cold_reindex,
 	cold_tablespace, cold_storage, cold_cluster, cold_compression, drain_default,
 	on_demand, on_demand_window) ON part_config TO PUBLIC;
+GRANT UPDATE (sub_control, sub_time_encoder, sub_time_decoder, sub_partition_interval, sub_partition_type, sub_premake,
+	sub_automatic_maintenance, sub_template_table, sub_retention, sub_retention_schema, sub_retention_keep_index,
+	sub_retention_keep_table, sub_epoch, sub_constraint_cols, sub_optimize_constraint, sub_infinite_time_partitions,
+	sub_jobmon, sub_inherit_privileges, sub_constraint_valid, sub_ignore_default_data, sub_default_table,
+	sub_date_trunc_interval, sub_maintenance_order, sub_retention_keep_publication, sub_control_not_null,
+	sub_detach_before_drop, sub_maintenance_role, sub_time_zone, sub_name_format, sub_on_demand) ON part_config_sub TO PUBLIC;
 
 -- state and log are not dumped: a restored set is recognized by its absence
 SELECT pg_catalog.pg_extension_config_dump('part_config',
 	'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)');
+SELECT pg_catalog.pg_extension_config_dump('part_config_sub',
+	'WHERE sub_parent IN (SELECT oid FROM pg_catalog.pg_class)');
 SELECT pg_catalog.pg_extension_config_dump('part_detached',
 	'WHERE parent_table IN (SELECT oid FROM pg_catalog.pg_class)'
 	' AND partition IN (SELECT oid FROM pg_catalog.pg_class)');

@@ -131,15 +131,17 @@ table_of(char letter)
 			return "part_rewrite";
 		case 'p':
 			return "part_rewrite_source";
+		case 'b':
+			return "part_config_sub";
 		default:
 			return "part_log";
 	}
 }
 
 /*
- * pm_config_sql replaces %c, %s, %l, %d, %h, %u, %j, %r and %p by the qualified
+ * pm_config_sql replaces %c, %s, %l, %d, %h, %u, %j, %r, %p and %b by the qualified
  * names of part_config, part_state, part_log, part_detached, part_hold,
- * part_upkeep, part_job, part_rewrite and part_rewrite_source.
+ * part_upkeep, part_job, part_rewrite, part_rewrite_source and part_config_sub.
  */
 char *
 pm_config_sql(const PmExtension *ext, const char *sql)
