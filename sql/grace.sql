@@ -75,11 +75,15 @@ SELECT count(*), min(id) FROM ev;
 -- a change of mind: tables are to be kept
 UPDATE part_config SET retention = '20' WHERE parent_table = 'ev';
 SELECT run_maintenance('ev');
+\set VERBOSITY terse
 UPDATE part_config SET retention_keep_table = true WHERE parent_table = 'ev';	-- grace says otherwise
+\set VERBOSITY default
 UPDATE part_config SET retention_keep_table = true, retention_grace = NULL WHERE parent_table = 'ev';
 SELECT pass('ev');
 SELECT * FROM plan('ev');
+\set VERBOSITY terse
 UPDATE part_config SET retention_keep_table = false, retention_grace = '-1 day' WHERE parent_table = 'ev';
+\set VERBOSITY default
 -- what was detached is carried on with, also without a retention
 BEGIN;
 UPDATE part_config SET retention = NULL WHERE parent_table = 'ev';
@@ -140,8 +144,12 @@ UPDATE part_config SET retention_partitions = 6 WHERE parent_table = 'numbered';
 SELECT * FROM plan('numbered');
 SELECT run_maintenance('numbered');
 SELECT parts('numbered');
+\set VERBOSITY terse
 UPDATE part_config SET retention_partitions = 0 WHERE parent_table = 'numbered';
+\set VERBOSITY default
+\set VERBOSITY terse
 UPDATE part_config SET retention_keep_newest = -1 WHERE parent_table = 'numbered';
+\set VERBOSITY default
 
 CALL make('sized');
 ALTER TABLE sized ALTER v SET STORAGE PLAIN;
@@ -206,7 +214,9 @@ UPDATE part_config SET archive_function = 'grace_test.nothing' WHERE parent_tabl
 CREATE FUNCTION number(regclass, regclass, text, text) RETURNS int LANGUAGE sql AS 'SELECT 1';
 UPDATE part_config SET archive_function = 'grace_test.number' WHERE parent_table = 'arc';
 UPDATE part_config SET archive_function = 'no such"' WHERE parent_table = 'arc';
+\set VERBOSITY terse
 UPDATE part_config SET retention_keep_table = true WHERE parent_table = 'arc';
+\set VERBOSITY default
 -- it is checked again at each call
 CREATE ROLE regress_grace_other;
 ALTER FUNCTION archive OWNER TO regress_grace_other;
@@ -258,7 +268,9 @@ UPDATE part_config SET maintenance_window = 'Someday 22:00-04:00' WHERE parent_t
 UPDATE part_config SET maintenance_window = '22:60-04:00' WHERE parent_table = 'before';
 UPDATE part_config SET maintenance_window = '25:00-04:00' WHERE parent_table = 'before';
 UPDATE part_config SET maintenance_window = '22:00-04:00 daily' WHERE parent_table = 'before';
+\set VERBOSITY terse
 UPDATE part_config SET abort_after_wait = 'self' WHERE parent_table = 'before';
+\set VERBOSITY default
 SELECT run_maintenance('before');
 SELECT parts('before');
 

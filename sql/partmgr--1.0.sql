@@ -104,7 +104,7 @@ CREATE INDEX part_config_type_idx ON part_config (partition_type);
 CREATE TABLE part_config_sub (
 	sub_parent regclass CONSTRAINT part_config_sub_pkey PRIMARY KEY
 		CONSTRAINT part_config_sub_sub_parent_fkey REFERENCES part_config
-			ON UPDATE CASCADE ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+			ON UPDATE CASCADE ON DELETE CASCADE,
 	sub_control text NOT NULL,
 	sub_time_encoder text,
 	sub_time_decoder text,
@@ -612,6 +612,14 @@ REVOKE ALL ON FUNCTION part_config_changed() FROM PUBLIC;
 CREATE TRIGGER part_config_changed AFTER INSERT OR UPDATE ON part_config
 	FOR EACH ROW EXECUTE FUNCTION part_config_changed();
 
+-- the same for part_config_sub
+CREATE FUNCTION part_config_sub_check() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'partmgr_config_sub_check' LANGUAGE C;
+COMMENT ON FUNCTION part_config_sub_check() IS 'trigger on part_config_sub: refuses what partitions could not be made with';
+REVOKE ALL ON FUNCTION part_config_sub_check() FROM PUBLIC;
+CREATE TRIGGER part_config_sub_check BEFORE INSERT OR UPDATE ON part_config_sub
+	FOR EACH ROW EXECUTE FUNCTION part_config_sub_check();
+
 -- A dropped parent takes its rows along.  In plpgsql: a function in C would
 -- break every DROP in the database if the library were missing.
 CREATE FUNCTION part_config_forget() RETURNS event_trigger
@@ -708,6 +716,101 @@ CREATE FUNCTION create_parent(
 	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'partmgr_create_parent' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION create_parent(regclass, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
+
+CREATE FUNCTION create_sub_partition(
+	p_top_parent text,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_default_table boolean DEFAULT true,
+	p_declarative_check text DEFAULT NULL,
+	p_constraint_cols text[] DEFAULT NULL,
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_epoch text DEFAULT 'none',
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_sub_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_sub_partition(text, text, text, text, boolean, text, text[], int, text, text, boolean, text, boolean, text, text) IS 'make each partition of a set, now and later, a set of its own';
+CREATE FUNCTION create_sub_partition(
+	p_top_parent regclass,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_default_table boolean DEFAULT true,
+	p_declarative_check text DEFAULT NULL,
+	p_constraint_cols text[] DEFAULT NULL,
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_epoch text DEFAULT 'none',
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_sub_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_sub_partition(regclass, text, text, text, boolean, text, text[], int, text, text, boolean, text, boolean, text, text) IS 'make each partition of a set, now and later, a set of its own';
+CREATE FUNCTION create_sub_parent(
+	p_top_parent text,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_default_table boolean DEFAULT true,
+	p_declarative_check text DEFAULT NULL,
+	p_constraint_cols text[] DEFAULT NULL,
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_epoch text DEFAULT 'none',
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_sub_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_sub_parent(text, text, text, text, boolean, text, text[], int, text, text, boolean, text, boolean, text, text) IS 'make each partition of a set, now and later, a set of its own';
+CREATE FUNCTION create_sub_parent(
+	p_top_parent regclass,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_default_table boolean DEFAULT true,
+	p_declarative_check text DEFAULT NULL,
+	p_constraint_cols text[] DEFAULT NULL,
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_epoch text DEFAULT 'none',
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_sub_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_sub_parent(regclass, text, text, text, boolean, text, text[], int, text, text, boolean, text, boolean, text, text) IS 'make each partition of a set, now and later, a set of its own';
+CREATE FUNCTION stop_sub_partition(
+	p_parent_table text,
+	p_jobmon boolean DEFAULT true
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_stop_sub_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION stop_sub_partition(text, boolean) IS 'new partitions of a set are no sets of their own any more';
+CREATE FUNCTION stop_sub_partition(
+	p_parent_table regclass,
+	p_jobmon boolean DEFAULT true
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_stop_sub_partition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION stop_sub_partition(regclass, boolean) IS 'new partitions of a set are no sets of their own any more';
 
 CREATE FUNCTION config_cleanup(p_parent_table text)
 	RETURNS void

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "bound.h"
 #include "create_parent.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -271,6 +272,20 @@ first_time(const PmLook *look, const CreateOrder *order, const PartGrid *grid)
 	return pos;
 }
 
+/* the highest id, also of a default; of a set that is a partition that of the table on top */
+static bool
+highest_id(const PmLook *look, int64 *pos)
+{
+	PartSet		set = *look->set;
+	PmLook		with_default = *look;
+
+	if (set.has_limits)
+		return pm_catalog_highest(&set, pm_bound_top(set.parent, &set.key), pos);
+	set.ignore_default_data = false;
+	with_default.set = &set;
+	return pm_catalog_newest(&with_default, pos);
+}
+
 /*
  * first_id is the highest id there is, or 0: rows can only wait in a default
  * partition.
@@ -279,14 +294,10 @@ static int64
 first_id(const PmLook *look, const PartGrid *grid)
 {
 	const PartKey *key = &look->set->key;
-	PartSet		set = *look->set;
-	PmLook		with_default = *look;
 	int64		pos;
 	int64		first;
 
-	set.ignore_default_data = false;
-	with_default.set = &set;
-	if (pm_catalog_newest(&with_default, &pos))
+	if (highest_id(look, &pos))
 		return pos;
 
 	/* no id below 1 is expected: 5 with an offset of 5, not -5 */

@@ -15,6 +15,7 @@
 
 #include "access/htup_details.h"
 #include "api.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_authid.h"
@@ -22,11 +23,13 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/primnodes.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
@@ -348,4 +351,26 @@ TimestampTz
 pm_api_last_time(PGFunction manual, PGFunction automatic, Oid relation)
 {
 	return Max(stat_time(manual, relation), stat_time(automatic, relation));
+}
+
+/* ---------- triggers ---------- */
+
+/*
+ * pm_api_trigger raises an error unless we are called as a row trigger on
+ * a table of the extension: everybody could put the function on his own.
+ */
+TriggerData *
+pm_api_trigger(FunctionCallInfo fcinfo)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	PmExtension ext;
+
+	pm_extension_require(&ext);
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
+		getExtensionOfObject(RelationRelationId,
+							 RelationGetRelid(data->tg_relation)) != ext.oid)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function can only be called as a trigger of extension \"partmgr\"")));
+	return data;
 }

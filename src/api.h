@@ -24,6 +24,10 @@ extern void pm_api_check_owner(Oid relation);
 extern bool pm_api_may_read(Oid relation);
 extern void pm_api_check_read(Oid relation);
 
+/* ---------- triggers ---------- */
+struct TriggerData;
+extern struct TriggerData *pm_api_trigger(FunctionCallInfo fcinfo);
+
 /* ---------- procedures ---------- */
 extern void pm_procedure_wait(int seconds);
 

@@ -172,26 +172,6 @@ partmgr_resume_maintenance(PG_FUNCTION_ARGS)
 
 /* ---------- triggers ---------- */
 
-/*
- * check_trigger_call raises an error unless we are called as a row trigger on
- * a table of the extension: everybody could put the function on his own.
- */
-static TriggerData *
-check_trigger_call(FunctionCallInfo fcinfo)
-{
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	PmExtension ext;
-
-	pm_extension_require(&ext);
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) ||
-		getExtensionOfObject(RelationRelationId,
-							 RelationGetRelid(data->tg_relation)) != ext.oid)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function can only be called as a trigger of extension \"partmgr\"")));
-	return data;
-}
-
 /* one version of the row that a trigger is about */
 typedef struct ConfigRow
 {
@@ -463,7 +443,7 @@ read_config_text(const ConfigRow *row, PmConfigText *text)
 Datum
 partmgr_config_check(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = check_trigger_call(fcinfo);
+	TriggerData *data = pm_api_trigger(fcinfo);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
 	ConfigRow	row;
 	ConfigRow	old_row;
@@ -513,7 +493,7 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 Datum
 partmgr_config_changed(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = check_trigger_call(fcinfo);
+	TriggerData *data = pm_api_trigger(fcinfo);
 	ConfigRow	row;
 
 	row.desc = RelationGetDescr(data->tg_relation);

@@ -13,9 +13,12 @@
 
 #include "access/htup_details.h"
 #include "bound.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_partitioned_table.h"
 #include "nodes/primnodes.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -147,4 +150,82 @@ pm_bound_takes(const PartKey *key, const PartitionBoundSpec *spec, int64 raw)
 			first->kind == PARTITION_RANGE_DATUM_MINVALUE) &&
 		(upper.is_known ? raw < upper.raw :
 		 last->kind == PARTITION_RANGE_DATUM_MAXVALUE);
+}
+
+/* is a table partitioned by RANGE, by this column first? */
+static bool
+is_by_column(Oid parent, const char *attname)
+{
+	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
+	Form_pg_partitioned_table form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_partitioned_table) GETSTRUCT(tuple);
+	result = form->partstrat == PARTITION_STRATEGY_RANGE && form->partattrs.values[0] != 0 &&
+		strcmp(get_attname(parent, form->partattrs.values[0], false), attname) == 0;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* narrows limits to the range of one partition */
+static void
+narrow(const PartKey *key, Oid partition, PartBound *limits)
+{
+	PartitionBoundSpec *spec = pm_bound_of(partition);
+	PmEnd		lower;
+	PmEnd		upper;
+
+	if (spec == NULL || spec->is_default)
+		return;
+	lower = pm_bound_lower(key, spec);
+	upper = pm_bound_upper(key, spec);
+	if (lower.is_known && (limits->lower_open || lower.pos > limits->lower))
+	{
+		limits->lower_open = false;
+		limits->lower = lower.pos;
+		limits->lower_raw = lower.raw;
+	}
+	if (upper.is_known && (limits->upper_open || upper.pos < limits->upper))
+	{
+		limits->upper_open = false;
+		limits->upper = upper.pos;
+		limits->upper_raw = upper.raw;
+	}
+}
+
+/*
+ * pm_bound_limits finds the range of a key that can come into a table, since it is
+ * a partition, or one of a partition, by the same column; false if that is no limit.
+ */
+bool
+pm_bound_limits(Oid relation, const PartKey *key, PartBound *limits)
+{
+	memset(limits, 0, sizeof(PartBound));
+	limits->lower_open = limits->upper_open = true;
+	while (get_rel_relispartition(relation))
+	{
+		Oid			parent = get_partition_parent(relation, true);
+
+		if (is_by_column(parent, key->attname))
+			narrow(key, relation, limits);
+		relation = parent;
+	}
+	return !limits->lower_open || !limits->upper_open;
+}
+
+/* pm_bound_top returns the topmost table above one that is partitioned by a column. */
+Oid
+pm_bound_top(Oid relation, const PartKey *key)
+{
+	Oid			top = relation;
+
+	while (get_rel_relispartition(relation))
+	{
+		relation = get_partition_parent(relation, true);
+		if (is_by_column(relation, key->attname))
+			top = relation;
+	}
+	return top;
 }

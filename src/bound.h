@@ -24,6 +24,8 @@ extern PartitionBoundSpec *pm_bound_of(Oid relation);
 extern PmEnd pm_bound_end(const PartKey *key, Datum value);
 extern PmEnd pm_bound_lower(const PartKey *key, const PartitionBoundSpec *spec);
 extern PmEnd pm_bound_upper(const PartKey *key, const PartitionBoundSpec *spec);
+extern Oid	pm_bound_top(Oid relation, const PartKey *key);
+extern bool pm_bound_limits(Oid relation, const PartKey *key, PartBound *limits);
 extern bool pm_bound_takes(const PartKey *key, const PartitionBoundSpec *spec,
 						   int64 raw);
 

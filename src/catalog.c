@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_partitioned_table.h"
@@ -306,6 +307,7 @@ complete_look(PmLook *look)
 	ListCell   *lc;
 
 	list_sort(look->partitions, compare_partitions);
+	pm_sub_read(look->set);
 	pm_mark_read(look->set);
 	foreach(lc, look->set->marks)
 		detached = lappend(detached, ((PmMark *) lfirst(lc))->partition);
@@ -415,6 +417,17 @@ highest_key(const PartSet *set, const Partition *partition, int64 *result)
 	return found;
 }
 
+/* pm_catalog_highest is the same of any table that has the key of a set. */
+bool
+pm_catalog_highest(const PartSet *set, Oid table, int64 *highest)
+{
+	Partition	whole = {.oid = table, .schema = get_namespace_name(get_rel_namespace(table)),
+		.name = get_rel_name(table), .owner = set->owner
+	};
+
+	return highest_key(set, &whole, highest);
+}
+
 /* the highest key of the partitions that are foreign tables, or of the others */
 static bool
 newest_among(const PmLook *look, bool foreign, int64 *newest)
@@ -433,6 +446,23 @@ newest_among(const PmLook *look, bool foreign, int64 *newest)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * A set that is a partition, and has no row yet, goes by the set above it: its rows
+ * come when those of its neighbour end.
+ */
+static bool
+newest_above(const PartSet *set, int64 *newest)
+{
+	PartSet    *above;
+
+	if (!set->has_limits)
+		return false;
+	above = pm_config_read_one(get_partition_parent(set->parent, true));
+	return above != NULL && above->problem == NULL && above->key.axis == set->key.axis &&
+		strcmp(above->key.attname, set->key.attname) == 0 &&
+		pm_catalog_newest(pm_catalog_look(above), newest);
 }
 
 /*
@@ -455,5 +485,5 @@ pm_catalog_newest(const PmLook *look, int64 *newest)
 		*newest = found ? Max(*newest, key) : key;
 		found = true;
 	}
-	return found || newest_among(look, true, newest);
+	return found || newest_among(look, true, newest) || newest_above(look->set, newest);
 }

@@ -272,18 +272,30 @@ pm_config_parents(bool automatic_only, bool armed_only)
 								 2, types, values);
 }
 
-/* the type to which the text of a column is cast */
-static const char *
-column_type(const char *column)
+/* columns of part_config and part_config_sub that are not text */
+static const struct
 {
-	if (strcmp(column, "premake") == 0)
-		return "int";
-	if (strcmp(column, "retention_keep_table") == 0 ||
-		strcmp(column, "jobmon") == 0 ||
-		strcmp(column, "on_demand") == 0 ||
-		strcmp(column, "inherit_privileges") == 0)
-		return "boolean";
-	return "text";
+	const char *column;
+	const char *type;
+}			column_types[] = {
+	{"premake", "int"},
+	{"retention_keep_table", "boolean"},
+	{"jobmon", "boolean"},
+	{"on_demand", "boolean"},
+	{"inherit_privileges", "boolean"},
+	{"default_table", "boolean"},
+	{"control_not_null", "boolean"},
+	{"constraint_cols", "text[]"}
+};
+
+/* pm_config_param returns a parameter that is the text of a column, with its type. */
+char *
+pm_config_param(int n, const char *column)
+{
+	for (int i = 0; i < lengthof(column_types); i++)
+		if (strcmp(column_types[i].column, column) == 0)
+			return psprintf("$%d::%s", n, column_types[i].type);
+	return psprintf("$%d::text", n);
 }
 
 /*
@@ -313,7 +325,7 @@ pm_config_insert(const PartSet *set, const char *const *columns,
 	for (int i = 0; i < ncolumns; i++)
 	{
 		appendStringInfo(&names, ", %s", columns[i]);
-		appendStringInfo(&params, ", $%d::%s", i + 2, column_type(columns[i]));
+		appendStringInfo(&params, ", %s", pm_config_param(i + 2, columns[i]));
 		types[i + 1] = TEXTOID;
 		nulls[i + 1] = values[i] ? ' ' : 'n';
 		datums[i + 1] = values[i] ? CStringGetTextDatum(values[i]) : (Datum) 0;

@@ -18,6 +18,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "bound.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -70,6 +71,7 @@ typedef enum ConfigColumn
 	CFG_DRAIN_DEFAULT,
 	CFG_ON_DEMAND,
 	CFG_ON_DEMAND_WINDOW,
+	CFG_SET_FULL,
 	CFG_COLUMNS
 } ConfigColumn;
 
@@ -106,7 +108,8 @@ static const char *const column_names[] = {
 	[CFG_COLD_COMPRESSION] = "cold_compression",
 	[CFG_DRAIN_DEFAULT] = "drain_default",
 	[CFG_ON_DEMAND] = "on_demand",
-	[CFG_ON_DEMAND_WINDOW] = "on_demand_window"
+	[CFG_ON_DEMAND_WINDOW] = "on_demand_window",
+	[CFG_SET_FULL] = "sub_partition_set_full"
 };
 
 StaticAssertDecl(lengthof(column_names) == CFG_COLUMNS,
@@ -238,6 +241,8 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	set->drain_default = bool_of(row, CFG_DRAIN_DEFAULT);
 	set->on_demand = bool_of(row, CFG_ON_DEMAND);
 	set->on_demand_window = int_of(row, CFG_ON_DEMAND_WINDOW);
+	set->is_full = bool_of(row, CFG_SET_FULL);
+	set->has_limits = pm_bound_limits(set->parent, &set->key, &set->limits);
 	text.interval = text_of(row, CFG_INTERVAL);
 	text.retention = text_of(row, CFG_RETENTION);
 	text.time_zone = text_of(row, CFG_TIME_ZONE);
@@ -345,6 +350,7 @@ read_one(const PmExtension *ext, Oid parent)
 							   2, parent).tuple != NULL;
 	set->has_holds = fetch_row(namespace, "part_hold", "part_hold_parent_table_idx",
 							   2, parent).tuple != NULL;
+	set->has_sub = fetch_row(namespace, "part_config_sub", NULL, 1, parent).tuple != NULL;
 	fill_set(set, &row, backfill);
 	return set;
 }
@@ -359,7 +365,8 @@ read_one(const PmExtension *ext, Oid parent)
 	" CASE t.typtype WHEN 'd' THEN 0::oid ELSE a.atttypid END, a.atttypid," \
 	" s.parent_table IS NOT NULL, s.backfill," \
 	" EXISTS (SELECT FROM %d d WHERE d.parent_table = c.parent_table)," \
-	" EXISTS (SELECT FROM %h h WHERE h.parent_table = c.parent_table), c" \
+	" EXISTS (SELECT FROM %h h WHERE h.parent_table = c.parent_table)," \
+	" EXISTS (SELECT FROM %b b WHERE b.sub_parent = c.parent_table), c" \
 	" FROM %c c JOIN pg_class r ON r.oid = c.parent_table" \
 	" JOIN pg_namespace n ON n.oid = r.relnamespace" \
 	" JOIN pg_partitioned_table p ON p.partrelid = r.oid" \
@@ -389,7 +396,7 @@ static PartSet *
 set_from_row(uint64 row, ConfigShape **shape)
 {
 	PartSet    *set = palloc0(sizeof(PartSet));
-	ConfigRow	config = config_column(row, 15, shape);
+	ConfigRow	config = config_column(row, 16, shape);
 	char	   *epoch = text_of(&config, CFG_EPOCH);
 	bool		isnull;
 	Oid			type;
@@ -418,6 +425,7 @@ set_from_row(uint64 row, ConfigShape **shape)
 	set->is_armed = pm_spi_bool(row, 11);
 	set->has_marks = pm_spi_bool(row, 13);
 	set->has_holds = pm_spi_bool(row, 14);
+	set->has_sub = pm_spi_bool(row, 15);
 	fill_set(set, &config, pm_spi_string(row, 12));
 	return set;
 }

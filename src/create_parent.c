@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "bound.h"
 #include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
@@ -311,6 +312,7 @@ begin_set(const CreateOrder *order)
 	set->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
 
+	set->has_limits = pm_bound_limits(set->parent, &set->key, &set->limits);
 	set->premake = order->premake;
 	set->ignore_default_data = true;
 	set->inherit_privileges = order->inherit_privileges;
@@ -535,6 +537,15 @@ pm_create_parent(const CreateOrder *order)
 	 * attach partitions without.  One with rows comes first: they are moved.
 	 */
 	write_config(set, order, &creation.text);
+	if (OidIsValid(order->like))
+		pm_sub_copy_settings(order->like, set->parent);
+	if (OidIsValid(order->sibling))
+		(void) pm_sub_inherit(order->sibling, set->parent);
+	if (order->defer)
+	{
+		pm_worker_wake();
+		return true;
+	}
 	wants_default = order->default_table && look->dflt == NULL;
 	if (wants_default && has_default_table(set))
 	{
@@ -544,7 +555,9 @@ pm_create_parent(const CreateOrder *order)
 	has_partition = make_partitions(look, order, &creation.shape);
 	if (wants_default)
 		pm_ddl_create_default(look, pm_catalog_template(look));
-	if (look->dflt)
+	if (OidIsValid(order->like))
+		;						/* said once, of all */
+	else if (look->dflt)
 		tell_default(set, look->dflt->schema, look->dflt->name);
 	else if (order->default_table)
 		tell_default(set, set->schema, pm_name_default(set->name));

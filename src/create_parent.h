@@ -39,6 +39,11 @@ typedef struct CreateOrder
 	bool		keep_table;
 	bool		inherit_privileges;
 	bool		on_demand;
+
+	/* for a partition that becomes a set */
+	Oid			like;			/* its parent, whose part_config_sub says more; or InvalidOid */
+	Oid			sibling;		/* another one, whose partitions are sets themselves; the same */
+	bool		defer;			/* leave its partitions to the next run */
 } CreateOrder;
 
 /* where a set's bounds lie, and from where partitions are wanted */

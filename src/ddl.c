@@ -23,6 +23,7 @@
 #include "commands/extension.h"
 #include "config.h"
 #include "ddl.h"
+#include "ddl_rewrite.h"
 #include "internal.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -75,10 +76,13 @@ pm_ddl_range(const PartKey *key, const Partition *partition,
 					bound->upper_open ? "MAXVALUE" : pm_key_literal(key, bound->upper_raw));
 }
 
-/* CREATE TABLE ... LIKE and what else makes a table a twin of its parent */
+/*
+ * CREATE TABLE ... LIKE and what else makes a table a twin of its parent; by is how
+ * it is partitioned itself, or NULL
+ */
 static List *
 standalone_statements(const PartSet *set, const PmTemplate *tmpl,
-					  const char *name)
+					  const char *name, const char *by)
 {
 	List	   *result;
 	StringInfoData buf;
@@ -90,6 +94,8 @@ standalone_statements(const PartSet *set, const PmTemplate *tmpl,
 					 " INCLUDING COMPRESSION INCLUDING CONSTRAINTS INCLUDING DEFAULTS"
 					 " INCLUDING GENERATED INCLUDING STATISTICS INCLUDING STORAGE)",
 					 name, pm_full_name(set));
+	if (by)
+		appendStringInfo(&buf, " PARTITION BY %s", by);
 	if (tmpl->access_method)
 		appendStringInfo(&buf, " USING %s", quote_identifier(tmpl->access_method));
 	if (tmpl->tablespace)
@@ -133,6 +139,17 @@ move_statements(const PmLook *look, const PmTemplate *tmpl,
 	return result;
 }
 
+/* the default of a table that is to be a sub-set */
+static List *
+sub_default_statements(const PartSet *set, const PmTemplate *tmpl, const char *plain)
+{
+	char	   *name = quote_qualified_identifier(set->schema, plain);
+	char	   *dflt = quote_qualified_identifier(set->schema, pm_name_default(plain));
+
+	return pm_ddl_add(standalone_statements(set, tmpl, dflt, NULL),
+					  psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", name, dflt));
+}
+
 static List *
 create_statements(const PmLook *look, const PmTemplate *tmpl,
 				  const PlanStep *step)
@@ -149,7 +166,10 @@ create_statements(const PmLook *look, const PmTemplate *tmpl,
 	if (step->is_hot)
 		result = pm_ddl_add(result, psprintf("LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE",
 											 pm_full_name(set)));
-	result = list_concat(result, standalone_statements(set, tmpl, name));
+	result = list_concat(result, standalone_statements(set, tmpl, name, set->sub ? set->sub->by : NULL));
+	/* before they have partitions of their own the rows need a place */
+	if (set->sub && step->move_rows > 0)
+		result = list_concat(result, sub_default_statements(set, tmpl, step->name));
 	if (step->move_rows > 0)
 		result = move_statements(look, tmpl, step, name, result);
 	return pm_ddl_add(result, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s",
@@ -452,6 +472,42 @@ pm_ddl_drop_statements(List *steps)
 	return count > 0 ? pm_ddl_add(statements, buf.data) : statements;
 }
 
+/*
+ * pm_ddl_sub_statements makes a partition one that is partitioned itself.  If it has
+ * rows it becomes the default of the new one: none is touched.  No row is looked at
+ * either, since the constraint that it has is one that it had as a partition; that is
+ * for the caller to say after the first of the two lists.
+ */
+List *
+pm_ddl_sub_statements(const PartSet *set, const PmTemplate *tmpl, const Partition *partition, bool has_rows,
+					  List **attach)
+{
+	char	   *name = pm_full_name(partition);
+	char	   *dflt = quote_qualified_identifier(partition->schema, pm_name_default(partition->name));
+	List	   *grants = pm_catalog_grants(partition->oid, name);
+	List	   *result = pm_ddl_add(NIL, detach_statement(set, partition, ""));
+	ListCell   *lc;
+
+	*attach = NIL;
+	if (has_rows && !set->key.is_list)
+		result = pm_ddl_add(result, pm_ddl_rewrite_check(name, PM_BOUND_CONSTRAINT, &set->key, &partition->bound));
+	if (has_rows)
+		result = pm_ddl_add(result, psprintf("ALTER TABLE %s RENAME TO %s", name,
+											 quote_identifier(pm_name_default(partition->name))));
+	else
+		result = pm_ddl_add(result, drop_statement(partition));
+	*attach = standalone_statements(set, tmpl, name, set->sub->by);
+	foreach(lc, grants)
+		*attach = pm_ddl_add(*attach, lfirst(lc));
+	if (has_rows)
+		*attach = pm_ddl_add(*attach, psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", name, dflt));
+	*attach = pm_ddl_add(*attach, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s", pm_full_name(set), name,
+										   pm_ddl_range(&set->key, partition, &partition->bound)));
+	if (has_rows && !set->key.is_list)
+		*attach = pm_ddl_add(*attach, pm_ddl_rewrite_drop_constraint(dflt, PM_BOUND_CONSTRAINT));
+	return result;
+}
+
 /* pm_ddl_default_statements makes a default partition, of a table if that exists. */
 List *
 pm_ddl_default_statements(const PartSet *set, const PmTemplate *tmpl,
@@ -459,7 +515,7 @@ pm_ddl_default_statements(const PartSet *set, const PmTemplate *tmpl,
 {
 	char	   *name = quote_qualified_identifier(set->schema, plain);
 
-	return pm_ddl_add(exists ? NIL : standalone_statements(set, tmpl, name),
+	return pm_ddl_add(exists ? NIL : standalone_statements(set, tmpl, name, NULL),
 					  psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", pm_full_name(set), name));
 }
 

@@ -18,15 +18,19 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_namespace.h"
 #include "ddl.h"
+#include "ddl_rewrite.h"
 #include "internal.h"
 #include "portability/instr_time.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -394,6 +398,64 @@ pm_ddl_drop_default(const PmLook *look)
 {
 	run_statements(look->set, pm_ddl_drop_default_statements(look));
 	CommandCounterIncrement();
+}
+
+/*
+ * pm_ddl_trust has a constraint taken as checked that was added NOT VALID: the table,
+ * or the one whose rows it has, has had it all the time in another form.
+ */
+void
+pm_ddl_trust(Oid table, const char *name)
+{
+	Relation	constraints = table_open(ConstraintRelationId, RowExclusiveLock);
+	Oid			oid = get_relation_constraint_oid(table, name, false);
+	HeapTuple	tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(oid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", oid);
+	((Form_pg_constraint) GETSTRUCT(tuple))->convalidated = true;
+	CatalogTupleUpdate(constraints, &tuple->t_self, tuple);
+	heap_freetuple(tuple);
+	table_close(constraints, RowExclusiveLock);
+	CacheInvalidateRelcacheByRelid(table);
+	CommandCounterIncrement();
+}
+
+/*
+ * pm_ddl_sub makes a partition one that is partitioned itself; returns it.
+ *
+ * Locks: ACCESS EXCLUSIVE on the parent, its default and the partition.
+ */
+Oid
+pm_ddl_sub(const PmLook *look, const PmTemplate *tmpl, const Partition *partition, bool has_rows)
+{
+	const PartSet *set = look->set;
+	List	   *attach;
+	List	   *detach = pm_ddl_sub_statements(set, tmpl, partition, has_rows, &attach);
+	Oid			made;
+
+	run_statements(set, detach);
+	CommandCounterIncrement();
+	if (has_rows && !set->key.is_list)
+		pm_ddl_trust(partition->oid, PM_BOUND_CONSTRAINT);
+	run_statements(set, attach);
+	CommandCounterIncrement();
+	made = get_relname_relid(partition->name, get_namespace_oid(partition->schema, false));
+	if (OidIsValid(tmpl->replident_index))
+		pm_ddl_set_identity(set, tmpl, made);
+	return made;
+}
+
+/*
+ * pm_ddl_lock_sub locks what pm_ddl_sub needs, and fails if the partition is not what
+ * it was.
+ */
+void
+pm_ddl_lock_sub(const PmLook *look, const Partition *partition)
+{
+	const PlanStep step = {.partition = (Partition *) partition};
+
+	lock_retired(look, &step);
 }
 
 /*

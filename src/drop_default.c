@@ -269,7 +269,7 @@ make_partitions(const PmLook *look, PartPlan *plan, TimestampTz now)
 	foreach(lc, plan->steps)
 	{
 		CHECK_FOR_INTERRUPTS();
-		pm_ddl_apply(look, tmpl, lfirst(lc), now);
+		pm_make(look, tmpl, lfirst(lc), now);
 		outcomes = lappend(outcomes, pm_make_outcome(look, lfirst(lc), "done"));
 	}
 	return outcomes;

@@ -183,6 +183,15 @@ extern bool pm_interval_parse(const PartKey *key, const char *text,
 							  PartInterval *interval, char **problem);
 extern char *pm_position_text(const PartKey *key, int64 pos);
 
+/* ---------- sub_config.c ---------- */
+extern void pm_sub_read(PartSet *set);
+extern void pm_sub_insert(Oid parent, int ncolumns, const char *const *columns, const char *const *values);
+extern void pm_sub_delete(Oid parent);
+extern void pm_sub_copy_settings(Oid from, Oid to);
+extern bool pm_sub_inherit(Oid from, Oid to);
+extern char *pm_sub_value(Oid parent, const char *column);
+extern void pm_sub_note_full(const PartSet *set, bool is_full);
+
 /* ---------- mark.c ---------- */
 extern void pm_mark_read(PartSet *set);
 extern void pm_hold_read_below(List *partitions);
@@ -252,6 +261,7 @@ extern bool pm_catalog_key(Oid parent, const char *epoch, PartKey *key,
 extern PmLook *pm_catalog_look(PartSet *set);
 extern List *pm_catalog_look_many(List *sets);
 extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
+extern bool pm_catalog_highest(const PartSet *set, Oid table, int64 *highest);
 extern void pm_catalog_prepare(List *looks);
 extern PmTemplate *pm_catalog_template(const PmLook *look);
 extern PmTemplate *pm_catalog_retire_template(const PmLook *look);
@@ -275,6 +285,12 @@ extern List *pm_catalog_grants(Oid like, const char *table);
 extern char *pm_qualified_name(Oid relation);
 /* the same of a PartSet or Partition, without asking the catalogs */
 #define pm_full_name(thing) quote_qualified_identifier((thing)->schema, (thing)->name)
+
+/* ---------- sub.c ---------- */
+extern void pm_make(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step, TimestampTz now);
+extern void pm_sub_adopt(Oid parent, const char *start, TimestampTz now);
+extern void pm_sub_convert(const PmLook *look, const Partition *partition, const char *start,
+						   TimestampTz now);
 
 /* ---------- size.c ---------- */
 extern int64 pm_size_bytes(Oid relation);
@@ -331,6 +347,9 @@ extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
 extern void pm_ddl_drop_default(const PmLook *look);
 extern void pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, Oid partition);
+extern void pm_ddl_trust(Oid table, const char *name);
+extern Oid	pm_ddl_sub(const PmLook *look, const PmTemplate *tmpl, const Partition *partition, bool has_rows);
+extern void pm_ddl_lock_sub(const PmLook *look, const Partition *partition);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent, const char *columns);
 extern List *pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step);
 extern char *pm_ddl_upkeep_locks(const PlanStep *step);

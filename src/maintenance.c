@@ -157,6 +157,7 @@ PartPlan *
 pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmpl)
 {
 	PartSet    *set = ordered_set(look->set, order);
+	int			tables = set->sub ? set->sub->tables : 1;
 	PlanPoint	point;
 	PartPlan   *plan;
 
@@ -172,9 +173,9 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 
 	*tmpl = only_retires(plan) ? pm_catalog_retire_template(look) :
 		pm_catalog_template(look);
-	if (pm_count_creations(plan) > FEW_CREATIONS)
+	if (pm_count_creations(plan) * tables > FEW_CREATIONS)
 	{
-		int			budget = pm_catalog_lock_budget(*tmpl);
+		int			budget = Max(pm_catalog_lock_budget(*tmpl) / tables, 1);
 
 		if (pm_count_creations(plan) > budget)
 		{
@@ -362,7 +363,7 @@ do_step(const PmLook *look, const PmTemplate *tmpl, PlanStep *step,
 	else if (step->kind == STEP_ARCHIVE)
 		pm_archive(look, tmpl, step, now);
 	else
-		pm_ddl_apply(look, tmpl, step, now);
+		pm_make(look, tmpl, step, now);
 }
 
 /*
@@ -433,6 +434,17 @@ pm_note_backfill(const PartSet *set, const PmOrder *order, const PartPlan *plan)
 							   order->has_backfill ? order->backfill : set->backfill);
 	else if (set->has_backfill && order->create)
 		pm_config_set_backfill(set, false, 0);
+}
+
+/*
+ * pm_note_full says in part_config whether a set that is a partition itself has all
+ * partitions that it will ever need; known when there is none to be made.
+ */
+void
+pm_note_full(const PmLook *look, const PartPlan *plan)
+{
+	if (look->set->has_limits && pm_count_creations(plan) == 0)
+		pm_sub_note_full(look->set, pm_plan_is_full(look->set, look->partitions));
 }
 
 static PmLook *
@@ -559,6 +571,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 				 errdetail("One transaction makes no more than fit into the lock table and partmgr.max_create.")));
 	pm_forget_stale(parent, plan);
 	pm_note_backfill(look->set, order, plan);
+	pm_note_full(look, plan);
 	if (order->analyze && pm_count_creations(plan) > 0)
 		pm_ddl_analyze(parent, look->set->owner, true, NULL);
 	return outcomes;

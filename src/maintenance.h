@@ -34,6 +34,7 @@ extern void pm_log_failure(Oid parent, const char *action, int sqlerrcode,
 extern void pm_forget_stale(Oid parent, const PartPlan *plan);
 extern void pm_note_backfill(const PartSet *set, const PmOrder *order,
 							 const PartPlan *plan);
+extern void pm_note_full(const PmLook *look, const PartPlan *plan);
 extern const char *pm_step_name(const PlanStep *step);
 extern PlanStep *pm_first_step(const PartPlan *plan);
 extern bool pm_set_retires(const PartSet *set);

@@ -197,7 +197,7 @@ make_partition(const PmLook *look, const PartBound *bound, int64 rows, Timestamp
 	if (step.blocked)
 		ereport(ERROR,
 				(errcode(step.blocked_code), errmsg("%s", step.blocked)));
-	pm_ddl_apply(look, tmpl, &step, now);
+	pm_make(look, tmpl, &step, now);
 	pm_log_outcomes(list_make1(pm_make_outcome(look, &step, "done")));
 }
 

@@ -184,7 +184,7 @@ make(const PmLook *look, PartPlan *plan, const PmTemplate *tmpl, int64 raw,
 	outcome = pm_make_outcome(look, step, "done");
 	outcome->step_name = PM_ON_DEMAND;
 	PM_FAILPOINT("demand-before");
-	pm_ddl_apply(look, tmpl, step, now);
+	pm_make(look, tmpl, step, now);
 	PM_FAILPOINT("demand-applied");
 	pm_log_outcomes(list_make1(outcome));
 }

@@ -198,6 +198,14 @@ typedef enum PmRetire
 								 * archive function agrees */
 } PmRetire;
 
+/* how the partitions of a set are partitioned themselves: a row of part_config_sub */
+typedef struct PmSub
+{
+	char	   *control;
+	char	   *by;				/* as PARTITION BY takes it */
+	int			tables;			/* that come with a partition, about */
+} PmSub;
+
 /* one managed set: a row of part_config with what it refers to */
 typedef struct PartSet
 {
@@ -247,6 +255,11 @@ typedef struct PartSet
 	bool		inherit_privileges;
 	bool		ignore_default_data;
 	char	   *name_format;	/* never NULL: configured or the default one */
+	bool		has_limits;		/* the set is a partition itself, by the same key: */
+	PartBound	limits;			/* nothing else can come into it */
+	bool		has_sub;
+	PmSub	   *sub;			/* of a set that was looked at; or NULL */
+	bool		is_full;		/* as part_config says it */
 	bool		has_backfill;	/* partitions are wanted from backfill on */
 	int64		backfill;
 
@@ -388,6 +401,7 @@ extern const Partition *pm_plan_taker(const PartSet *set, List *partitions,
 									  const Partition *wanted);
 extern const PmHold *pm_plan_hold(const PartSet *set, const Partition *partition);
 extern bool pm_plan_covers(const PartBound *bound, const Partition *partition);
+extern bool pm_plan_is_full(const PartSet *set, List *partitions);
 extern bool pm_plan_cell(const PartSet *set, List *partitions, int64 pos,
 						 PartBound *bound);
 extern const char *pm_task_name(PmTask task);

@@ -47,6 +47,26 @@ typedef struct Creation
 } Creation;
 
 
+/* Does a hole begin where the set begins: with the axis, or with its limits? */
+static bool
+is_first(const Creation *creation, const PartBound *hole)
+{
+	const PartSet *set = creation->work->set;
+
+	return hole->lower_open ||
+		(set->has_limits && !set->limits.lower_open && hole->lower == set->limits.lower);
+}
+
+/* Does it end where the set ends? */
+static bool
+is_last(const Creation *creation, const PartBound *hole)
+{
+	const PartSet *set = creation->work->set;
+
+	return hole->upper_open ||
+		(set->has_limits && !set->limits.upper_open && hole->upper == set->limits.upper);
+}
+
 /* last_hole returns the hole behind all partitions, or NULL if there is none. */
 static const PartBound *
 last_hole(const Creation *creation)
@@ -56,14 +76,14 @@ last_hole(const Creation *creation)
 	if (creation->nholes == 0)
 		return NULL;
 	last = &creation->holes[creation->nholes - 1];
-	return last->upper_open ? last : NULL;
+	return is_last(creation, last) ? last : NULL;
 }
 
 /* is_inside tells whether a hole has partitions on both sides. */
 static bool
-is_inside(const PartBound *hole)
+is_inside(const Creation *creation, const PartBound *hole)
 {
-	return !hole->lower_open && !hole->upper_open;
+	return !is_first(creation, hole) && !is_last(creation, hole);
 }
 
 
@@ -123,7 +143,7 @@ create_reason(const Creation *creation, const PartBound *cell,
 	bool		is_clipped = cell->lower_open || cell->upper_open ||
 		bound->lower != cell->lower || bound->upper != cell->upper;
 
-	if (is_inside(hole) &&
+	if (is_inside(creation, hole) &&
 		(is_clipped || ahead < 0 || ahead > creation->work->set->premake))
 		return "gap between existing partitions";
 	if (is_clipped)
@@ -209,7 +229,7 @@ first_hole_ahead(const Creation *creation)
 		first_hole_from(creation, creation->current) : 0;
 	const PartBound *hole = &creation->holes[h];
 
-	if (h < creation->nholes && hole->lower_open && !hole->upper_open &&
+	if (h < creation->nholes && is_first(creation, hole) && !is_last(creation, hole) &&
 		hole->upper <= creation->anchor && !creation->work->set->has_backfill)
 		h++;
 	return h;
@@ -236,7 +256,7 @@ walk_ahead(Creation *creation, bool is_far)
 		/* beyond what is kept ahead only gaps are filled, if that is asked for */
 		if (ahead > set->premake)
 		{
-			if (!is_far || !is_inside(&creation->holes[h]))
+			if (!is_far || !is_inside(creation, &creation->holes[h]))
 				return;
 			if (creation->holes[h].lower > inside)
 			{
@@ -313,7 +333,7 @@ walk_back(Creation *creation)
 
 		if (has_top && !hole->lower_open && hole->lower >= top)
 			continue;
-		if (!has_top && !is_inside(hole))
+		if (!has_top && !is_inside(creation, hole))
 			continue;
 		if (!hole->upper_open && hole->upper <= creation->start)
 			return;
@@ -341,6 +361,17 @@ floor_or_next(const PartSet *set, int64 pos)
 }
 
 /*
+ * is_past tells whether a set that is a partition itself lies behind the anchor:
+ * no new rows are to be expected there, and those that come have the default.
+ */
+static bool
+is_past(const PartSet *set, int64 anchor)
+{
+	return set->has_limits && !set->limits.upper_open && !set->has_backfill &&
+		anchor >= set->limits.upper;
+}
+
+/*
  * find_anchor sets the current cell.  An id set without rows has one only while
  * partitions are wanted from a start on; a key too far away has none.
  */
@@ -353,7 +384,7 @@ find_anchor(Creation *creation)
 	creation->anchor = work->point->has_anchor ? work->point->anchor :
 		set->backfill;
 	creation->has_anchor = (work->point->has_anchor || set->has_backfill) &&
-		!work->is_far;
+		!work->is_far && !is_past(set, creation->anchor);
 	if (creation->has_anchor)
 		creation->has_current = pm_key_floor(&set->key, &set->grid,
 											 creation->anchor,
@@ -384,7 +415,7 @@ find_start(Creation *creation)
 		{
 			const PartBound *hole = &creation->holes[h];
 
-			if (hole->lower_open)
+			if (is_first(creation, hole))
 				continue;
 			creation->start = Min(creation->start, hole->lower);
 			break;
@@ -415,7 +446,7 @@ report_gaps(Creation *creation)
 
 		if (!gap.lower_open && gap.lower >= creation->start)
 			break;
-		if (!is_inside(&gap) ||
+		if (!is_inside(creation, &gap) ||
 			(work->has_cutoff && gap.upper <= work->cutoff))
 			continue;
 		if (gap.upper > creation->start)
@@ -488,6 +519,25 @@ report_cap(Creation *creation)
 
 
 /*
+ * make_one makes the lowest partition of a set that is a partition itself, and so
+ * far from now that it would have none: a set without partitions takes no row.
+ */
+static void
+make_one(Creation *creation)
+{
+	const PartSet *set = creation->work->set;
+	const PartBound *hole = creation->holes;
+	PartBound	cell = {0};
+
+	if (!set->has_limits || creation->has_cover || creation->made > 0 || creation->nholes == 0 ||
+		hole->lower_open)
+		return;
+	cell.lower_open = !pm_key_floor(&set->key, &set->grid, hole->lower, &cell.lower);
+	cell.upper_open = !pm_key_next(&set->key, &set->grid, hole->lower, &cell.upper);
+	(void) add_cell(creation, &cell, hole, -1);
+}
+
+/*
  * pm_plan_creation adds a step for each partition that is to be made, in the
  * order of their bounds, and says what is wrong with those that exist.
  */
@@ -508,6 +558,7 @@ pm_plan_creation(PlanWork *work, List *partitions)
 		walk_back(&creation);
 	if (creation.has_anchor && !creation.is_full && work->point->fill_gaps)
 		walk_ahead(&creation, true);
+	make_one(&creation);
 	for (int i = list_length(creation.older) - 1; i >= 0; i--)
 		steps = lappend(steps, list_nth(creation.older, i));
 	work->plan->steps = list_concat(steps, creation.newer);

@@ -74,10 +74,38 @@ collect_covers(const PartSet *set, List *partitions, int *ncovers)
 	return covers;
 }
 
+/* what is left of holes in a set that is a partition itself; returns their number */
+static int
+limit_holes(const PartBound *limits, PartBound *holes, int nholes)
+{
+	int			n = 0;
+
+	for (int h = 0; h < nholes; h++)
+	{
+		PartBound	hole = holes[h];
+
+		if (!limits->lower_open && (hole.lower_open || hole.lower < limits->lower))
+		{
+			hole.lower_open = false;
+			hole.lower = limits->lower;
+			hole.lower_raw = limits->lower_raw;
+		}
+		if (!limits->upper_open && (hole.upper_open || hole.upper > limits->upper))
+		{
+			hole.upper_open = false;
+			hole.upper = limits->upper;
+			hole.upper_raw = limits->upper_raw;
+		}
+		if (hole.lower_open || hole.upper_open || hole.lower < hole.upper)
+			holes[n++] = hole;
+	}
+	return n;
+}
+
 /*
- * pm_plan_holes returns what the partitions leave of the axis, ascending; only
- * the first hole may be open below, only the last one above.  Covers may
- * overlap by a unit where the axis is coarser than the column.
+ * pm_plan_holes returns what the partitions leave of the axis, or of the limits of
+ * the set, ascending; only the first hole may be open below, only the last one
+ * above.  Covers may overlap by a unit where the axis is coarser than the column.
  */
 PartBound *
 pm_plan_holes(const PartSet *set, List *partitions, int *nholes,
@@ -104,7 +132,7 @@ pm_plan_holes(const PartSet *set, List *partitions, int *nholes,
 		}
 		if (cover->upper_open)
 		{
-			*nholes = n;
+			*nholes = set->has_limits ? limit_holes(&set->limits, holes, n) : n;
 			return holes;
 		}
 		if (hole.lower_open || hole.lower <= cover->upper)
@@ -116,7 +144,7 @@ pm_plan_holes(const PartSet *set, List *partitions, int *nholes,
 	}
 	hole.upper_open = true;
 	holes[n++] = hole;
-	*nholes = n;
+	*nholes = set->has_limits ? limit_holes(&set->limits, holes, n) : n;
 	return holes;
 }
 
@@ -177,4 +205,21 @@ pm_plan_cell(const PartSet *set, List *partitions, int64 pos, PartBound *bound)
 			return pm_plan_clip(&set->key, &cell, &holes[h], bound) == CLIP_DONE;
 	}
 	return false;
+}
+
+/*
+ * pm_plan_is_full tells whether a set that is a partition itself has partitions up to
+ * its end, so that none will ever be made ahead of them.
+ */
+bool
+pm_plan_is_full(const PartSet *set, List *partitions)
+{
+	int			nholes;
+	bool		has_cover;
+	PartBound  *holes;
+
+	if (!set->has_limits || set->limits.upper_open)
+		return false;
+	holes = pm_plan_holes(set, partitions, &nholes, &has_cover);
+	return nholes == 0 || holes[nholes - 1].upper < set->limits.upper;
 }

@@ -202,24 +202,6 @@ pm_rewrite_build_target(PmRewrite *rewrite, Oid target)
 		;
 }
 
-/* has a foreign key taken as checked: the source has it, and the same rows */
-static void
-trust_foreign_key(Oid table, const char *name)
-{
-	Relation	constraints = table_open(ConstraintRelationId, RowExclusiveLock);
-	Oid			oid = get_relation_constraint_oid(table, name, false);
-	HeapTuple	tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(oid));
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for constraint %u", oid);
-	((Form_pg_constraint) GETSTRUCT(tuple))->convalidated = true;
-	CatalogTupleUpdate(constraints, &tuple->t_self, tuple);
-	heap_freetuple(tuple);
-	table_close(constraints, RowExclusiveLock);
-	CacheInvalidateRelcacheByRelid(table);
-	CommandCounterIncrement();
-}
-
 static void
 add_foreign_keys(const PmRewrite *rewrite, Oid target)
 {
@@ -240,7 +222,7 @@ add_foreign_keys(const PmRewrite *rewrite, Oid target)
 		pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_foreign_key(pm_qualified_name(target), lfirst(lc),
 																		   definition, !is_checked)));
 		if (is_checked)
-			trust_foreign_key(target, lfirst(lc));
+			pm_ddl_trust(target, lfirst(lc));
 	}
 }
 

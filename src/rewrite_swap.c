@@ -486,6 +486,20 @@ detach_sources(const PmRewrite *rewrite, const PartSet *set)
 	}
 }
 
+/* if the partitions of the set are sets themselves, the new ones become such */
+static void
+make_sub_sets(const PmRewrite *rewrite, List *targets)
+{
+	PmLook	   *look = pm_catalog_look(pm_rewrite_set(rewrite));
+	ListCell   *lc;
+	ListCell   *lc2;
+
+	foreach(lc, look->set->sub ? look->partitions : NIL)
+		foreach(lc2, targets)
+			if (((Partition *) lfirst(lc))->oid == ((Partition *) lfirst(lc2))->oid)
+				pm_sub_convert(look, lfirst(lc), NULL, rewrite->now);
+}
+
 static void
 swap_partitions(PmRewrite *rewrite)
 {
@@ -516,6 +530,8 @@ swap_partitions(PmRewrite *rewrite)
 	}
 	if (rewrite->kind == REWRITE_DRAIN)
 		attach_rest(rewrite, set, frame_name, look->dflt->name);
+	if (rewrite->kind == REWRITE_DRAIN)
+		make_sub_sets(rewrite, frame->partitions);
 	pm_exclude_end(rewrite);
 	if (twins)
 		pm_rewrite_name_twins(rewrite, twins);

@@ -181,7 +181,7 @@ call_apply(void *arg)
 	else if (call->step->kind == STEP_ARCHIVE)
 		pm_archive(call->look, call->tmpl, call->step, call->now);
 	else
-		pm_ddl_apply(call->look, call->tmpl, call->step, call->now);
+		pm_make(call->look, call->tmpl, call->step, call->now);
 	PM_FAILPOINT(psprintf("applied-%s", pm_step_name(call->step)));
 }
 
@@ -362,6 +362,7 @@ create_step(PmWorkerRun *run)
 	if (step == NULL)
 	{
 		pm_note_backfill(look->set, &order, plan);
+		pm_note_full(look, plan);
 		pm_run_keep_blocked(run, look, plan);
 		run->wants_upkeep = pm_wants_upkeep(look, run->now);
 		run->has_pending = pm_has_pending(look);

@@ -60,6 +60,9 @@ SQL
 # gets
 my %calls = (
 	create_parent => [ "'public.other', 'at', '1 day'", '42501' ],
+	create_sub_partition => [ "'public.ev', 'secret', '1 day'", '42501' ],
+	create_sub_parent => [ "'public.ev', 'secret', '1 day'", '42501' ],
+	stop_sub_partition => [ "'public.ev'", '42501' ],
 	config_cleanup => [ "'public.ev'", '42501' ],
 	resume_maintenance => [ "'public.ev'", '42501' ],
 	run_maintenance => [ "'public.ev'", '42501' ],
@@ -107,6 +110,7 @@ my %calls = (
 	partmgr_copy_divert => [ '1, ROW(1)', '0A000' ],
 	part_config_check => [ '', '42804' ],
 	part_config_changed => [ '', '42804' ],
+	part_config_sub_check => [ '', '42804' ],
 	part_config_forget => [ '', '42804' ]);
 
 my $state = q{
@@ -158,7 +162,7 @@ foreach my $sql ('DELETE FROM partman.part_config', 'TRUNCATE partman.part_confi
 	is(as_role('mallory', $sql), '42501', "mallory may not: $sql");
 	is(as_role('alice', $sql), '42501', "nor alice: $sql");
 }
-foreach my $table ('part_config', 'part_state', 'part_log', 'part_detached', 'part_hold')
+foreach my $table ('part_config', 'part_config_sub', 'part_state', 'part_log', 'part_detached', 'part_hold')
 {
 	foreach my $mode ('ROW SHARE', 'ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE', 'SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE')
 	{

@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * sub.c
+ *		Sets whose partitions are sets themselves.
+ *
+ * A partition that is made for such a set is made partitioned, attached, and then
+ * managed like any table: create_parent is the only way to a set.  What it can hold
+ * are the limits of the new set, which the planner knows.
+ *
+ * A partition that is there already, with rows, becomes the default of a new one
+ * under its name.  That touches no row, and what drains defaults gives the rows
+ * partitions of their own: online, and by the worker.
+ *
+ * Never drops a partition that has a row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "create_parent.h"
+#include "nodes/parsenodes.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+
+/* ---------- a new one ---------- */
+
+static bool
+is_true(const char *value)
+{
+	return value != NULL && strcmp(value, "true") == 0;
+}
+
+/* the order that makes a set of a partition, as the row of its parent says */
+static CreateOrder *
+order_for(Oid parent, Oid partition, TimestampTz now)
+{
+	CreateOrder *order = palloc0(sizeof(CreateOrder));
+
+	order->parent = partition;
+	order->like = parent;
+	order->now = now;
+	order->control = pm_sub_value(parent, "control");
+	order->interval = pm_sub_value(parent, "partition_interval");
+	order->type = pm_sub_value(parent, "partition_type");
+	order->epoch = pm_sub_value(parent, "epoch");
+	order->premake = pg_strtoint32(pm_sub_value(parent, "premake"));
+	order->default_table = is_true(pm_sub_value(parent, "default_table"));
+	order->automatic = pm_sub_value(parent, "automatic_maintenance");
+	order->template_table = "false";	/* one for all: the settings name it */
+	order->jobmon = is_true(pm_sub_value(parent, "jobmon"));
+	order->date_trunc = pm_sub_value(parent, "date_trunc_interval");
+	order->control_not_null = is_true(pm_sub_value(parent, "control_not_null"));
+	order->encoder = pm_sub_value(parent, "time_encoder");
+	order->decoder = pm_sub_value(parent, "time_decoder");
+	order->time_zone = pm_sub_value(parent, "time_zone");
+	order->name_format = pm_sub_value(parent, "name_format");
+	order->keep_table = is_true(pm_sub_value(parent, "retention_keep_table"));
+	order->inherit_privileges = is_true(pm_sub_value(parent, "inherit_privileges"));
+	order->on_demand = is_true(pm_sub_value(parent, "on_demand"));
+	return order;
+}
+
+/* a partition of the same parent whose partitions are sets themselves, or InvalidOid */
+static Oid
+sibling_with_sub(Oid parent, Oid partition)
+{
+	return pm_config_select_oid("SELECT b.sub_parent::oid FROM %b b JOIN pg_inherits i ON i.inhrelid = b.sub_parent"
+								" WHERE i.inhparent = $1 AND i.inhrelid <> $2 ORDER BY i.inhrelid DESC LIMIT 1",
+								2, (Oid[]) {OIDOID, OIDOID},
+								(Datum[]) {ObjectIdGetDatum(parent), ObjectIdGetDatum(partition)});
+}
+
+/*
+ * manage makes a set of a partition that is partitioned; start is where its first
+ * partitions are wanted, or NULL.
+ */
+static void
+manage(Oid parent, Oid partition, const char *start, TimestampTz now)
+{
+	CreateOrder *order;
+
+	if (pm_config_exists(partition))
+		return;
+	order = order_for(parent, partition, now);
+	order->start = start;
+	/* of a large one each new partition would have all rows read */
+	order->defer = OidIsValid(get_default_partition_oid(partition)) &&
+		pm_exclude_is_large(get_default_partition_oid(partition));
+	order->sibling = sibling_with_sub(parent, partition);
+	(void) pm_create_parent(order);
+	if (!order->default_table && OidIsValid(get_default_partition_oid(partition)) && !order->defer)
+		(void) pm_drop_default(partition, now);
+}
+
+/*
+ * pm_make carries a step of a plan out, and makes a set of the partition that it has
+ * made if the partitions of the set are such.
+ *
+ * Locks: see pm_ddl_locks.
+ */
+void
+pm_make(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step, TimestampTz now)
+{
+	const PartSet *set = look->set;
+
+	pm_ddl_apply(look, tmpl, step, now);
+	if (set->sub && (step->kind == STEP_CREATE || step->kind == STEP_DRAIN))
+		manage(set->parent, get_relname_relid(step->name, get_namespace_oid(set->schema, false)), NULL, now);
+}
+
+
+/* ---------- those that are there ---------- */
+
+static bool
+has_rows(const PartSet *set, const Partition *partition)
+{
+	PmSpi		spi;
+	uint64		rows;
+
+	pm_spi_begin(&spi, set->owner);
+	rows = pm_spi_select(psprintf("SELECT FROM ONLY %s LIMIT 1", pm_full_name(partition)), 0, NULL, NULL, NULL);
+	pm_spi_end(&spi);
+	return rows > 0;
+}
+
+/* refuses what core would refuse in the middle, in words that tell why */
+static void
+check_convertible(const PartSet *set, const PmTemplate *tmpl, const Partition *partition)
+{
+	char	   *dflt = pm_name_default(partition->name);
+
+	if (partition->owner != set->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition %s does not belong to the owner of the table", pm_full_name(partition))));
+	if (tmpl->has_incoming_fk)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of partition %s cannot be partitioned while foreign keys point at table %s",
+						pm_full_name(partition), pm_full_name(set)),
+				 errhint("Drop them, and add them again afterwards.")));
+	if (OidIsValid(get_relname_relid(dflt, get_namespace_oid(partition->schema, false))))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation %s exists, so that the rows of partition %s cannot become its default partition",
+						quote_qualified_identifier(partition->schema, dflt), pm_full_name(partition))));
+}
+
+/*
+ * pm_sub_convert makes a set of a partition that is not partitioned; start is where
+ * its first partitions are wanted, or NULL.
+ *
+ * Locks: ACCESS EXCLUSIVE on the parent, its default and the partition, to the end of
+ * the transaction.
+ */
+void
+pm_sub_convert(const PmLook *look, const Partition *partition, const char *start, TimestampTz now)
+{
+	const PartSet *set = look->set;
+	PmTemplate *tmpl = pm_catalog_template(look);
+	bool		rows;
+	Oid			made;
+
+	pm_ddl_lock_sub(look, partition);
+	rows = has_rows(set, partition);
+	if (rows)
+		check_convertible(set, tmpl, partition);
+	made = pm_ddl_sub(look, tmpl, partition, rows);
+	manage(set->parent, made, start, now);
+}
+
+/* a partition that is partitioned already must be so in the way that is wanted */
+static void
+check_partitioned(const PartSet *set, const Partition *partition)
+{
+	List	   *by = pm_catalog_strings("SELECT pg_get_partkeydef($1)", partition->oid);
+
+	if (strcmp(linitial(by), set->sub->by) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition %s is partitioned by %s, not by %s",
+						pm_full_name(partition), (char *) linitial(by), set->sub->by)));
+}
+
+/*
+ * pm_sub_adopt makes sets of all partitions that a set has; its row of part_config_sub
+ * is there already.  The default stays as it is.
+ *
+ * Locks: as pm_sub_convert; the caller holds SHARE UPDATE EXCLUSIVE on the parent.
+ */
+void
+pm_sub_adopt(Oid parent, const char *start, TimestampTz now)
+{
+	PmLook	   *look = pm_catalog_look(pm_config_read_one(parent));
+	ListCell   *lc;
+
+	foreach(lc, look->partitions)
+	{
+		const Partition *partition = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (partition->is_pending)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("partition %s is being detached", pm_full_name(partition)),
+					 errhint("Run maintenance, which finalizes it.")));
+		switch (partition->relkind)
+		{
+			case RELKIND_PARTITIONED_TABLE:
+				check_partitioned(look->set, partition);
+				manage(parent, partition->oid, start, now);
+				break;
+			case RELKIND_RELATION:
+				pm_sub_convert(look, partition, start, now);
+				break;
+			default:
+				ereport(NOTICE,
+						(errmsg("foreign table %s stays as it is", pm_full_name(partition))));
+		}
+	}
+}
