@@ -99,6 +99,16 @@ CREATE TABLE part_config (
 );
 CREATE INDEX part_config_type_idx ON part_config (partition_type);
 
+-- sets that were taken over from pg_partman, so that it can be undone
+CREATE TABLE part_import (
+	parent_table regclass PRIMARY KEY,
+	source text NOT NULL,			-- its part_config
+	source_name text NOT NULL,		-- how it spells the table
+	automatic_maintenance text NOT NULL,	-- what the flag was there
+	imported_at timestamptz NOT NULL
+);
+COMMENT ON TABLE part_import IS 'sets that were taken over from pg_partman';
+
 -- what each partition of a set gets as a set of its own: pg_partman's columns,
 -- in its order, then ours
 CREATE TABLE part_config_sub (
@@ -520,6 +530,7 @@ COMMENT ON COLUMN part_rewrite_source.next_block IS 'copied up to here';
 COMMENT ON COLUMN part_rewrite_source.shape IS 'what must not be changed of it, as it was when the rewrite began';
 
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
+ALTER TABLE part_import ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_config_sub ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_job ENABLE ROW LEVEL SECURITY;
@@ -535,6 +546,9 @@ CREATE POLICY read_own ON part_config FOR SELECT
 		   OR pg_has_role('pg_monitor', 'USAGE'));
 CREATE POLICY change_own ON part_config FOR UPDATE
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE'));
+CREATE POLICY read_own ON part_import FOR SELECT
+	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
+		   OR pg_has_role('pg_monitor', 'USAGE'));
 CREATE POLICY read_own ON part_config_sub FOR SELECT
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = sub_parent), 'USAGE')
 		   OR pg_has_role('pg_monitor', 'USAGE'));
@@ -564,8 +578,8 @@ CREATE POLICY read_own ON part_rewrite FOR SELECT
 	USING (pg_has_role((SELECT relowner FROM pg_class WHERE oid = parent_table), 'USAGE')
 		   OR pg_has_role('pg_monitor', 'USAGE'));
 
-REVOKE ALL ON part_config, part_config_sub, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite, part_rewrite_source FROM PUBLIC;
-GRANT SELECT ON part_config, part_config_sub, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite TO PUBLIC;
+REVOKE ALL ON part_config, part_config_sub, part_import, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite, part_rewrite_source FROM PUBLIC;
+GRANT SELECT ON part_config, part_config_sub, part_import, part_state, part_log, part_detached, part_hold, part_upkeep, part_job, part_rewrite TO PUBLIC;
 GRANT UPDATE (time_encoder, time_decoder, partition_interval, premake, automatic_maintenance, template_table, retention,
 	constraint_cols, optimize_constraint, datetime_string, sub_partition_set_full, undo_in_progress, constraint_valid,
 	date_trunc_interval, maintenance_role, async_partitioning_in_progress,
@@ -811,6 +825,15 @@ CREATE FUNCTION stop_sub_partition(
 	RETURNS boolean
 	AS 'MODULE_PATHNAME', 'partmgr_stop_sub_partition' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION stop_sub_partition(regclass, boolean) IS 'new partitions of a set are no sets of their own any more';
+
+CREATE FUNCTION import_pg_partman(p_schema text DEFAULT 'partman', p_dry_run boolean DEFAULT true)
+	RETURNS TABLE (parent_table text, step text, note text)
+	AS 'MODULE_PATHNAME', 'partmgr_import_pg_partman' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION import_pg_partman(text, boolean) IS 'take over the sets that pg_partman maintains, or say what that would do';
+CREATE FUNCTION undo_import_pg_partman(p_schema text DEFAULT 'partman')
+	RETURNS TABLE (parent_table text, step text, note text)
+	AS 'MODULE_PATHNAME', 'partmgr_undo_import_pg_partman' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION undo_import_pg_partman(text) IS 'give the sets that were taken over back to pg_partman';
 
 CREATE FUNCTION config_cleanup(p_parent_table text)
 	RETURNS void

@@ -133,15 +133,17 @@ table_of(char letter)
 			return "part_rewrite_source";
 		case 'b':
 			return "part_config_sub";
+		case 'i':
+			return "part_import";
 		default:
 			return "part_log";
 	}
 }
 
 /*
- * pm_config_sql replaces %c, %s, %l, %d, %h, %u, %j, %r, %p and %b by the qualified
+ * pm_config_sql replaces %c, %s, %l, %d, %h, %u, %j, %r, %p, %b and %i by the qualified
  * names of part_config, part_state, part_log, part_detached, part_hold,
- * part_upkeep, part_job, part_rewrite, part_rewrite_source and part_config_sub.
+ * part_upkeep, part_job, part_rewrite, part_rewrite_source, part_config_sub and part_import.
  */
 char *
 pm_config_sql(const PmExtension *ext, const char *sql)
