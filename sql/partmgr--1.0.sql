@@ -98,6 +98,7 @@ CREATE TABLE part_config (
 		CHECK (constraint_cols IS NULL OR control <> ALL (constraint_cols))
 );
 CREATE INDEX part_config_type_idx ON part_config (partition_type);
+CREATE INDEX part_config_template_table_idx ON part_config (template_table);
 
 -- sets that were taken over from pg_partman, so that it can be undone
 CREATE TABLE part_import (
@@ -394,7 +395,7 @@ CREATE INDEX part_upkeep_parent_table_idx ON part_upkeep (parent_table);
 
 COMMENT ON TABLE part_upkeep IS 'what was done to partitions that are no longer written';
 COMMENT ON COLUMN part_upkeep.partition IS 'the partition, a table below it, or the parent';
-COMMENT ON COLUMN part_upkeep.task IS 'analyze (of the parent), storage, tablespace, cluster, reindex, vacuum, compress, or drain (of the default)';
+COMMENT ON COLUMN part_upkeep.task IS 'analyze (of the parent), constraint, storage, tablespace, cluster, reindex, vacuum, compress, or drain (of the default)';
 COMMENT ON COLUMN part_upkeep.parent_table IS 'the set';
 COMMENT ON COLUMN part_upkeep.done_at IS 'when, the last time';
 COMMENT ON COLUMN part_upkeep.detail IS 'with what: the tablespace, the parameters, the index, the file that was vacuumed';
@@ -643,6 +644,7 @@ DECLARE
 	-- once: the server makes the list anew for each query
 	gone oid[] := (SELECT array_agg(objid) FROM pg_event_trigger_dropped_objects()
 		WHERE object_type IN ('table', 'foreign table'));
+	parent regclass;
 BEGIN
 	DELETE FROM @extschema@.part_config WHERE parent_table = ANY (gone);
 	IF FOUND THEN
@@ -656,6 +658,19 @@ BEGIN
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = u.parent_table);
 		DELETE FROM @extschema@.part_job j WHERE NOT EXISTS
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = j.parent_table);
+	END IF;
+	-- A number that means nothing would be dumped, and could mean another table
+	-- where it is restored.  Whatever keeps the row from being changed must not
+	-- keep the table.
+	IF EXISTS (SELECT FROM @extschema@.part_config WHERE template_table = ANY (gone)) THEN
+		BEGIN
+			FOR parent IN UPDATE @extschema@.part_config SET template_table = NULL WHERE template_table = ANY (gone) RETURNING parent_table LOOP
+				RAISE WARNING 'new partitions of table % take nothing from a template table any more', parent
+					USING HINT = 'Set template_table in part_config to another one.';
+			END LOOP;
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'part_config still names a template table that was dropped: %', SQLERRM;
+		END;
 	END IF;
 	IF EXISTS (SELECT FROM @extschema@.part_upkeep) THEN
 		DELETE FROM @extschema@.part_upkeep WHERE partition = ANY (gone);
@@ -1610,6 +1625,147 @@ CREATE PROCEDURE undo_partition_proc(
 )
 	AS 'MODULE_PATHNAME', 'partmgr_undo_partition_proc' LANGUAGE C;
 COMMENT ON PROCEDURE undo_partition_proc(regclass, text, int, text, boolean, int, int, int, text[], boolean, boolean) IS 'the same for all partitions; without a target the set becomes a plain table under its name';
+
+--
+-- Extra constraints, privileges, properties
+--
+
+CREATE FUNCTION apply_constraints(
+	p_parent_table text,
+	p_child_table text DEFAULT NULL,
+	p_analyze boolean DEFAULT false,
+	p_job_id bigint DEFAULT NULL
+)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_apply_constraints' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION apply_constraints(text, text, boolean, bigint) IS 'give a partition CHECKs on the least and greatest values of constraint_cols; without a name, the one whose turn it is';
+CREATE FUNCTION apply_constraints(
+	p_parent_table regclass,
+	p_child_table regclass DEFAULT NULL,
+	p_analyze boolean DEFAULT false,
+	p_job_id bigint DEFAULT NULL
+)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_apply_constraints' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION apply_constraints(regclass, regclass, boolean, bigint) IS 'give a partition CHECKs on the least and greatest values of constraint_cols; without a name, the one whose turn it is';
+
+CREATE FUNCTION drop_constraints(p_parent_table text, p_child_table text, p_debug boolean DEFAULT false)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_drop_constraints' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_constraints(text, text, boolean) IS 'drop these CHECKs from a partition';
+CREATE FUNCTION drop_constraints(p_parent_table regclass, p_child_table regclass, p_debug boolean DEFAULT false)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_drop_constraints' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_constraints(regclass, regclass, boolean) IS 'drop these CHECKs from a partition';
+
+CREATE PROCEDURE reapply_constraints_proc(
+	p_parent_table text,
+	p_drop_constraints boolean DEFAULT false,
+	p_apply_constraints boolean DEFAULT false,
+	p_analyze boolean DEFAULT true,
+	p_wait int DEFAULT 0,
+	p_dryrun boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_reapply_constraints_proc' LANGUAGE C;
+COMMENT ON PROCEDURE reapply_constraints_proc(text, boolean, boolean, boolean, int, boolean) IS 'drop these CHECKs from all old partitions, or make them, with a commit after each';
+CREATE PROCEDURE reapply_constraints_proc(
+	p_parent_table regclass,
+	p_drop_constraints boolean DEFAULT false,
+	p_apply_constraints boolean DEFAULT false,
+	p_analyze boolean DEFAULT true,
+	p_wait int DEFAULT 0,
+	p_dryrun boolean DEFAULT false
+)
+	AS 'MODULE_PATHNAME', 'partmgr_reapply_constraints_proc' LANGUAGE C;
+COMMENT ON PROCEDURE reapply_constraints_proc(regclass, boolean, boolean, boolean, int, boolean) IS 'drop these CHECKs from all old partitions, or make them, with a commit after each';
+
+CREATE FUNCTION reapply_privileges(p_parent_table text)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_reapply_privileges' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION reapply_privileges(text) IS 'give all partitions of a set the owner and the privileges of the parent';
+CREATE FUNCTION reapply_privileges(p_parent_table regclass)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_reapply_privileges' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION reapply_privileges(regclass) IS 'give all partitions of a set the owner and the privileges of the parent';
+
+CREATE FUNCTION apply_privileges(
+	p_parent_schema text,
+	p_parent_tablename text,
+	p_child_schema text,
+	p_child_tablename text,
+	p_job_id bigint DEFAULT NULL
+)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_apply_privileges' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION apply_privileges(text, text, text, text, bigint) IS 'give a table the owner and the privileges of another one, and no others';
+
+CREATE FUNCTION inherit_template_properties(p_parent_table text, p_child_schema text, p_child_tablename text)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_inherit_template_properties' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION inherit_template_properties(text, text, text) IS 'give a table what new partitions of a set take from its template table';
+CREATE FUNCTION inherit_template_properties(p_parent_table regclass, p_child_schema text, p_child_tablename text)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_inherit_template_properties' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION inherit_template_properties(regclass, text, text) IS 'give a table what new partitions of a set take from its template table';
+
+CREATE FUNCTION inherit_parent_properties(
+	p_parent_schema text,
+	p_parent_tablename text,
+	p_child_tablename text,
+	p_child_schema text DEFAULT NULL
+)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_inherit_parent_properties' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION inherit_parent_properties(text, text, text, text) IS 'give the columns of a table the statistics targets of another one';
+
+CREATE FUNCTION inherit_replica_identity(p_parent_schemaname text, p_parent_tablename text, p_child_tablename text)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_inherit_replica_identity' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION inherit_replica_identity(text, text, text) IS 'give a partition the replica identity of its parent';
+
+CREATE FUNCTION apply_cluster(
+	p_parent_schema text,
+	p_parent_tablename text,
+	p_child_schema text,
+	p_child_tablename text
+)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'partmgr_apply_cluster' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION apply_cluster(text, text, text, text) IS 'have a table clustered by the same index as another one';
+
+CREATE FUNCTION autovacuum_off(
+	p_parent_schema text,
+	p_parent_tablename text,
+	p_source_schema text DEFAULT NULL,
+	p_source_tablename text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_autovacuum_off' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION autovacuum_off(text, text, text, text) IS 'keep autovacuum from the partitions of a table, and from another table';
+
+CREATE FUNCTION autovacuum_reset(
+	p_parent_schema text,
+	p_parent_tablename text,
+	p_source_schema text DEFAULT NULL,
+	p_source_tablename text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_autovacuum_reset' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION autovacuum_reset(text, text, text, text) IS 'let autovacuum come to them again';
+
+-- privileges of tables, faster than information_schema.table_privileges
+CREATE VIEW table_privs AS
+	SELECT grantor.rolname AS grantor, coalesce(grantee.rolname, 'PUBLIC') AS grantee, n.nspname AS table_schema,
+		c.relname AS table_name, a.privilege_type
+	FROM pg_catalog.pg_class c
+		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		CROSS JOIN LATERAL pg_catalog.aclexplode(coalesce(c.relacl, pg_catalog.acldefault('r', c.relowner))) a
+		JOIN pg_catalog.pg_roles grantor ON grantor.oid = a.grantor
+		LEFT JOIN pg_catalog.pg_roles grantee ON grantee.oid = a.grantee
+	WHERE c.relkind IN ('r', 'v', 'p')
+		AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantor, 'USAGE') OR pg_catalog.pg_has_role(a.grantee, 'USAGE'));
+COMMENT ON VIEW table_privs IS 'privileges of tables and views that the user has, has given, or everybody has';
+GRANT SELECT ON table_privs TO PUBLIC;
 
 --
 -- Look

@@ -69,6 +69,25 @@ required_bool(FunctionCallInfo fcinfo, int argno, const char *name)
 	return PG_GETARG_BOOL(argno);
 }
 
+/*
+ * template_argument reads which template table is wanted: NULL for one of the
+ * set's own, "false" for none, or the name of a table of the caller's.
+ */
+static Oid
+template_argument(FunctionCallInfo fcinfo, int argno, bool *given)
+{
+	const char *text = pm_arg_text(fcinfo, argno);
+	bool		isnull;
+	Oid			table;
+
+	*given = text != NULL;
+	if (text == NULL || strcmp(text, "false") == 0 || strcmp(text, "f") == 0)
+		return InvalidOid;
+	table = pm_arg_relation(fcinfo, argno, &isnull);
+	pm_api_check_owner(table);
+	return table;
+}
+
 /* one call of pm_create_parent, for pm_lockwait_run */
 typedef struct CreateCall
 {
@@ -107,8 +126,9 @@ partmgr_create_parent(PG_FUNCTION_ARGS)
 	order.start = pm_arg_text(fcinfo, 6);
 	order.default_table = required_bool(fcinfo, 7, "p_default_table");
 	order.automatic = required_text(fcinfo, 8, "p_automatic_maintenance");
-	order.has_constraint_cols = !PG_ARGISNULL(9);
-	order.template_table = pm_arg_text(fcinfo, 10);
+	if (!PG_ARGISNULL(9))
+		order.constraint_cols = pm_config_names(PG_GETARG_DATUM(9));
+	order.template_table = template_argument(fcinfo, 10, &order.has_template);
 	order.jobmon = required_bool(fcinfo, 11, "p_jobmon");
 	order.date_trunc = pm_arg_text(fcinfo, 12);
 	order.control_not_null = required_bool(fcinfo, 13, "p_control_not_null");
@@ -137,14 +157,13 @@ partmgr_create_parent(PG_FUNCTION_ARGS)
 Datum
 partmgr_config_cleanup(PG_FUNCTION_ARGS)
 {
-	const bool	replace = true;
 	Oid			parent;
 
 	pm_api_require();
 	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	pm_api_check_no_holds(parent);
 	pm_exclude_forget(parent);
-	(void) pm_config_delete(parent, !replace);
+	(void) pm_set_forget(parent);
 	PG_RETURN_VOID();
 }
 
@@ -380,6 +399,57 @@ row_set(const ConfigRow *row)
 	return set;
 }
 
+static Datum
+row_datum(const ConfigRow *row, const char *column, bool *isnull)
+{
+	return heap_getattr(row->tuple, column_number(row->desc, column), row->desc, isnull);
+}
+
+/* check_template refuses a new template table that is not the caller's, or of no use. */
+static void
+check_template(const PartSet *set, const ConfigRow *old_row, const ConfigRow *row)
+{
+	bool		isnull;
+	Datum		value = row_datum(row, "template_table", &isnull);
+	Oid			table = isnull ? InvalidOid : DatumGetObjectId(value);
+
+	value = row_datum(old_row, "template_table", &isnull);
+	/* settings that a sub-set gets from us have been checked, and are checked at each use */
+	if (!OidIsValid(table) || InSecurityRestrictedOperation() || (!isnull && DatumGetObjectId(value) == table))
+		return;
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(table)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", table)));
+	pm_api_check_owner(table);
+	pm_template_table_check(set, table);
+}
+
+static bool
+equal_names(const List *a, const List *b)
+{
+	if (list_length(a) != list_length(b))
+		return false;
+	for (int i = 0; i < list_length(a); i++)
+		if (strcmp(list_nth(a, i), list_nth(b, i)) != 0)
+			return false;
+	return true;
+}
+
+/* check_constraint_cols refuses new columns that cannot have extra constraints. */
+static void
+check_constraint_cols(PartSet *set, const ConfigRow *old_row, const ConfigRow *row)
+{
+	bool		isnull;
+	Datum		value = row_datum(old_row, "constraint_cols", &isnull);
+	List	   *before = isnull ? NIL : pm_config_names(value);
+
+	value = row_datum(row, "constraint_cols", &isnull);
+	set->constraint_cols = isnull ? NIL : pm_config_names(value);
+	if (!equal_names(before, set->constraint_cols) && !InSecurityRestrictedOperation())
+		pm_constraint_check(set);
+}
+
 /*
  * settle_control makes the row say the key's name.  It may have been renamed
  * since the row was written; a restore must not fail for that.
@@ -479,7 +549,11 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 		!same_text(row_text(&old_row, "retention_schema"), schema))
 		check_retention_schema(set, schema);
 	if (is_update)
+	{
 		check_cold(set, &old_row, &row);
+		check_template(set, &old_row, &row);
+		check_constraint_cols(set, &old_row, &row);
+	}
 	if (is_update && row_bool(&row, "on_demand") && !row_bool(&old_row, "on_demand"))
 		pm_create_check_on_demand(set, false);
 	return PointerGetDatum(row.tuple);

@@ -207,6 +207,35 @@ pm_config_oids(List *oids)
 										   true, TYPALIGN_INT));
 }
 
+/* pm_config_names makes a list of a text[]; what is null in it is left out. */
+List *
+pm_config_names(Datum array)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+	List	   *result = NIL;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			result = lappend(result, TextDatumGetCString(values[i]));
+	return result;
+}
+
+/* pm_config_text_array makes a text[] of a list. */
+Datum
+pm_config_text_array(List *names)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(list_length(names), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, names)
+		values[n++] = CStringGetTextDatum(lfirst(lc));
+	return PointerGetDatum(construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /*
  * pm_config_write runs one statement that writes, our tables named in it as for
  * pm_config_sql, and returns its row count.
@@ -287,7 +316,8 @@ static const struct
 	{"inherit_privileges", "boolean"},
 	{"default_table", "boolean"},
 	{"control_not_null", "boolean"},
-	{"constraint_cols", "text[]"}
+	{"constraint_cols", "text[]"},
+	{"template_table", "regclass"}
 };
 
 /* pm_config_param returns a parameter that is the text of a column, with its type. */

@@ -33,6 +33,8 @@ extern char *pm_config_sql(const PmExtension *ext, const char *sql);
 extern void pm_config_begin(PmSpi *spi, PmExtension *ext);
 extern char *pm_config_param(int n, const char *column);
 extern Datum pm_config_oids(List *oids);
+extern List *pm_config_names(Datum array);
+extern Datum pm_config_text_array(List *names);
 extern uint64 pm_config_write(const char *sql, int nargs, Oid *types,
 							  Datum *values, const char *nulls);
 extern List *pm_config_select_oids(const char *sql, int nargs, Oid *types,

@@ -72,6 +72,10 @@ typedef enum ConfigColumn
 	CFG_ON_DEMAND,
 	CFG_ON_DEMAND_WINDOW,
 	CFG_SET_FULL,
+	CFG_TEMPLATE,
+	CFG_CONSTRAINT_COLS,
+	CFG_OPTIMIZE_CONSTRAINT,
+	CFG_CONSTRAINT_VALID,
 	CFG_COLUMNS
 } ConfigColumn;
 
@@ -109,7 +113,11 @@ static const char *const column_names[] = {
 	[CFG_DRAIN_DEFAULT] = "drain_default",
 	[CFG_ON_DEMAND] = "on_demand",
 	[CFG_ON_DEMAND_WINDOW] = "on_demand_window",
-	[CFG_SET_FULL] = "sub_partition_set_full"
+	[CFG_SET_FULL] = "sub_partition_set_full",
+	[CFG_TEMPLATE] = "template_table",
+	[CFG_CONSTRAINT_COLS] = "constraint_cols",
+	[CFG_OPTIMIZE_CONSTRAINT] = "optimize_constraint",
+	[CFG_CONSTRAINT_VALID] = "constraint_valid"
 };
 
 StaticAssertDecl(lengthof(column_names) == CFG_COLUMNS,
@@ -196,6 +204,13 @@ int_of(const ConfigRow *row, ConfigColumn column)
 	return is_null(row, column) ? 0 : DatumGetInt32(value_of(row, column));
 }
 
+/* a list of names; what is null in it is none */
+static List *
+names_of(const ConfigRow *row, ConfigColumn column)
+{
+	return is_null(row, column) ? NIL : pm_config_names(value_of(row, column));
+}
+
 /* what becomes of partitions that retention takes */
 static PmRetire
 retire_of(const PartSet *set)
@@ -243,6 +258,10 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	set->on_demand_window = int_of(row, CFG_ON_DEMAND_WINDOW);
 	set->is_full = bool_of(row, CFG_SET_FULL);
 	set->has_limits = pm_bound_limits(set->parent, &set->key, &set->limits);
+	set->template_table = is_null(row, CFG_TEMPLATE) ? InvalidOid : DatumGetObjectId(value_of(row, CFG_TEMPLATE));
+	set->constraint_cols = names_of(row, CFG_CONSTRAINT_COLS);
+	set->optimize_constraint = int_of(row, CFG_OPTIMIZE_CONSTRAINT);
+	set->constraint_valid = bool_of(row, CFG_CONSTRAINT_VALID);
 	text.interval = text_of(row, CFG_INTERVAL);
 	text.retention = text_of(row, CFG_RETENTION);
 	text.time_zone = text_of(row, CFG_TIME_ZONE);

@@ -22,6 +22,7 @@
 #include "catalog/pg_class.h"
 #include "create_parent.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -70,12 +71,6 @@ refuse_later_feature(const char *argument)
 static void
 check_features(const CreateOrder *order)
 {
-	if (order->has_constraint_cols)
-		refuse_later_feature("p_constraint_cols");
-	if (order->template_table != NULL &&
-		strcmp(order->template_table, "false") != 0 &&
-		strcmp(order->template_table, "f") != 0)
-		refuse_later_feature("p_template_table");
 	if (order->encoder != NULL)
 		refuse_later_feature("p_time_encoder");
 	if (order->decoder != NULL)
@@ -316,6 +311,9 @@ begin_set(const CreateOrder *order)
 	set->premake = order->premake;
 	set->ignore_default_data = true;
 	set->inherit_privileges = order->inherit_privileges;
+	set->constraint_cols = order->constraint_cols;
+	if (order->has_template)
+		set->template_table = order->template_table;
 	return set;
 }
 
@@ -371,7 +369,10 @@ write_config(const PartSet *set, const CreateOrder *order,
 		{"time_zone", text->time_zone},
 		{"name_format", text->name_format},
 		{"grid_origin", text->origin},
-		{"on_demand", order->on_demand ? "true" : "false"}
+		{"on_demand", order->on_demand ? "true" : "false"},
+		{"template_table", OidIsValid(set->template_table) ? pm_qualified_name(set->template_table) : NULL},
+		{"constraint_cols", set->constraint_cols == NIL ? NULL :
+		OidOutputFunctionCall(F_ARRAY_OUT, pm_config_text_array(set->constraint_cols))}
 	};
 	const char *columns[lengthof(row)];
 	const char *values[lengthof(row)];
@@ -530,7 +531,12 @@ pm_create_parent(const CreateOrder *order)
 	check_unmanaged(set);
 	if (order->on_demand)
 		pm_create_check_on_demand(set, order->default_table);
+	pm_constraint_check(set);
+	if (OidIsValid(set->template_table))
+		pm_template_table_check(set, set->template_table);
 	warn_rights(look);
+	if (!order->has_template)
+		set->template_table = pm_template_table_make(set);
 
 	/*
 	 * Write, and maintain.  An empty default comes last: it is cheaper to

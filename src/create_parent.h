@@ -25,8 +25,9 @@ typedef struct CreateOrder
 	const char *start;
 	bool		default_table;
 	const char *automatic;
-	bool		has_constraint_cols;
-	const char *template_table;
+	List	   *constraint_cols;	/* of char * */
+	bool		has_template;	/* false: it gets one of its own */
+	Oid			template_table; /* InvalidOid: none is wanted */
 	bool		jobmon;
 	const char *date_trunc;
 	bool		control_not_null;

@@ -90,14 +90,16 @@ standalone_statements(const PartSet *set, const PmTemplate *tmpl,
 	ListCell   *lc2;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "CREATE TABLE %s (LIKE %s INCLUDING COMMENTS"
+	appendStringInfo(&buf, "CREATE %sTABLE %s (LIKE %s INCLUDING COMMENTS"
 					 " INCLUDING COMPRESSION INCLUDING CONSTRAINTS INCLUDING DEFAULTS"
 					 " INCLUDING GENERATED INCLUDING STATISTICS INCLUDING STORAGE)",
-					 name, pm_full_name(set));
+					 by == NULL && tmpl->is_unlogged ? "UNLOGGED " : "", name, pm_full_name(set));
 	if (by)
 		appendStringInfo(&buf, " PARTITION BY %s", by);
 	if (tmpl->access_method)
 		appendStringInfo(&buf, " USING %s", quote_identifier(tmpl->access_method));
+	if (by == NULL && tmpl->storage)
+		appendStringInfo(&buf, " WITH (%s)", tmpl->storage);
 	if (tmpl->tablespace)
 		appendStringInfo(&buf, " TABLESPACE %s", quote_identifier(tmpl->tablespace));
 	result = pm_ddl_add(NIL, buf.data);
@@ -109,6 +111,10 @@ standalone_statements(const PartSet *set, const PmTemplate *tmpl,
 		result = pm_ddl_add(result, psprintf("ALTER TABLE %s REPLICA IDENTITY %s", name,
 											 tmpl->relreplident == REPLICA_IDENTITY_FULL ? "FULL" : "NOTHING"));
 	forboth(lc, tmpl->grants, lc2, tmpl->grant_tails)
+		result = pm_ddl_add(result, psprintf("%s %s%s", (char *) lfirst(lc), name, (char *) lfirst(lc2)));
+	if (by != NULL)
+		return result;			/* a template table is for those that hold rows */
+	forboth(lc, tmpl->keys, lc2, tmpl->key_tails)
 		result = pm_ddl_add(result, psprintf("%s %s%s", (char *) lfirst(lc), name, (char *) lfirst(lc2)));
 	return result;
 }

@@ -21,6 +21,7 @@
 #include "commands/defrem.h"
 #include "config.h"
 #include "ddl.h"
+#include "ddl_partman.h"
 #include "nodes/parsenodes.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
@@ -231,6 +232,8 @@ pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step)
 		return NIL;				/* there are no words for it */
 	switch (step->task)
 	{
+		case TASK_CONSTRAINT:
+			return pm_ddl_add(NIL, pm_ddl_constraint_call(set, table));
 		case TASK_ANALYZE:
 			return pm_ddl_add(NIL, pm_ddl_analyze_text(table->oid, true, NULL));
 		case TASK_STORAGE:
@@ -258,6 +261,8 @@ pm_ddl_upkeep_locks(const PlanStep *step)
 	{
 		case TASK_ANALYZE:
 			return pstrdup("SHARE UPDATE EXCLUSIVE on the parent");
+		case TASK_CONSTRAINT:
+			return pstrdup("ACCESS EXCLUSIVE on the partition for a moment, then SHARE UPDATE EXCLUSIVE; replayed on standbys");
 		case TASK_STORAGE:
 		case TASK_VACUUM:
 		case TASK_REINDEX:

@@ -162,6 +162,20 @@ note_compressed(PmHealth *health)
 	}
 }
 
+/* note_template tells that partitions are made without what their template table should give. */
+static void
+note_template(PmHealth *health, const PartSet *set)
+{
+	PmTemplate	tmpl = {0};
+
+	if (OidIsValid(set->template_table))
+		pm_template_table_read(set, set->parent, &tmpl);
+	if (tmpl.table_problem)
+		health->notes = lappend(health->notes,
+								psprintf("new partitions do not take all from the template table: %s: set template_table in part_config to another table, or to null",
+										 tmpl.table_problem));
+}
+
 /*
  * pm_health_notes says what is not wrong: what a default costs, what a hold
  * keeps, what waits for others by itself, and what compressing has brought.
@@ -201,4 +215,5 @@ pm_health_notes(PmHealth *health, const PmLook *look, const PartPlan *plan)
 			health->notes = lappend(health->notes, step->blocked);
 	}
 	note_compressed(health);
+	note_template(health, look->set);
 }

@@ -212,6 +212,7 @@ extern void pm_hold_delete(int64 id);
 
 /* ---------- upkeep.c ---------- */
 extern void pm_upkeep_read(PartSet *set, List *partitions);
+extern void pm_upkeep_read_constraint(PartSet *set, List *partitions);
 extern void pm_upkeep_check(const PartSet *set, PartPlan *plan);
 extern void pm_upkeep_note(Oid table, const char *task, Oid parent, const char *detail,
 						   int64 bytes_before, int64 bytes_after);
@@ -254,6 +255,14 @@ typedef struct PmTemplate
 	bool		has_outgoing_fk;
 	int			locks_per_partition;
 	bool		default_has_rows;
+
+	/* the rest is from the template table, see template_table.c */
+	bool		is_unlogged;
+	char	   *storage;		/* storage parameters, as SET takes them; or NULL */
+	List	   *keys;			/* of char *: statements up to the table */
+	List	   *key_tails;		/* of char *: and what follows it */
+	List	   *key_indexes;	/* OIDs: what they are made like */
+	char	   *table_problem;	/* why little or nothing is taken, or NULL */
 } PmTemplate;
 
 extern bool pm_catalog_key(Oid parent, const char *epoch, PartKey *key,
@@ -291,6 +300,24 @@ extern void pm_make(const PmLook *look, const PmTemplate *tmpl, const PlanStep *
 extern void pm_sub_adopt(Oid parent, const char *start, TimestampTz now);
 extern void pm_sub_convert(const PmLook *look, const Partition *partition, const char *start,
 						   TimestampTz now);
+
+/* ---------- template_table.c, template_make.c ---------- */
+extern void pm_template_table_read(const PartSet *set, Oid table, PmTemplate *tmpl);
+extern bool pm_template_table_trusted(const PartSet *set, Oid template_table);
+extern void pm_template_table_check(const PartSet *set, Oid template_table);
+extern Oid	pm_template_table_make(const PartSet *set);
+extern void pm_template_table_warn(const PartSet *set, const PmTemplate *tmpl);
+extern bool pm_set_forget(Oid parent);
+
+/* ---------- constraint.c ---------- */
+extern void pm_constraint_check(const PartSet *set);
+extern char *pm_constraint_missing(const PartSet *set);
+extern const Partition *pm_constraint_filled(List *partitions);
+extern List *pm_constraint_statements(const PartSet *set, Oid table);
+extern List *pm_constraint_drops(const PartSet *set, Oid table, bool invalid_only);
+extern bool pm_constraint_apply(const PartSet *set, Oid table);
+extern void pm_constraint_run(Oid owner, List *statements);
+extern void pm_constraint_maintain(const PmLook *look);
 
 /* ---------- size.c ---------- */
 extern int64 pm_size_bytes(Oid relation);

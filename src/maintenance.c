@@ -222,7 +222,7 @@ pm_wants_upkeep(const PmLook *look, TimestampTz now)
 		order.retire |= ((Partition *) lfirst(lc))->is_pending;
 	if (pm_policy_drains(look))
 		return true;
-	if (!order.retire && !set->has_cold &&
+	if (!order.retire && !set->has_cold && set->constraint_cols == NIL &&
 		!pm_plan_may_analyze(set, look->partitions))
 		return false;
 	foreach(lc, set->marks)
@@ -572,6 +572,11 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	pm_forget_stale(parent, plan);
 	pm_note_backfill(look->set, order, plan);
 	pm_note_full(look, plan);
+	if (pm_count_creations(plan) > 0)
+	{
+		pm_template_table_warn(look->set, tmpl);
+		pm_constraint_maintain(look);
+	}
 	if (order->analyze && pm_count_creations(plan) > 0)
 		pm_ddl_analyze(parent, look->set->owner, true, NULL);
 	return outcomes;

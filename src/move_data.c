@@ -413,7 +413,7 @@ pm_undo(Oid parent, Oid target, const PmMove *move, bool keep, int *partitions, 
 		CHECK_FOR_INTERRUPTS();
 		if (child == NULL)
 		{
-			(void) pm_config_delete(parent, false);
+			(void) pm_set_forget(parent);
 			return;
 		}
 		if (is_empty(look->set, pm_full_name(child)))

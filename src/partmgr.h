@@ -161,6 +161,7 @@ typedef struct PmWindow
 typedef enum PmTask
 {
 	TASK_ANALYZE,				/* the parent, after partitions came or went */
+	TASK_CONSTRAINT,			/* the partition that constraint_cols are about */
 	TASK_STORAGE,				/* the others: partitions that are cold */
 	TASK_TABLESPACE,
 	TASK_CLUSTER,
@@ -249,6 +250,12 @@ typedef struct PartSet
 	int			on_demand_window;	/* in intervals */
 	List	   *cares;			/* of PmCare; only where upkeep is planned */
 	PmDone		analyzed;		/* the same */
+	Oid			template_table; /* or InvalidOid */
+	List	   *constraint_cols;	/* of char * */
+	int			optimize_constraint;
+	bool		constraint_valid;
+	const Partition *filled;	/* the newest with rows, where constraints are planned */
+	PmDone		constrained;	/* of the partition whose turn it is; the same */
 	char	   *retention_schema;
 	bool		retention_keep_index;
 	bool		retention_keep_publication;
@@ -408,6 +415,9 @@ extern const char *pm_task_name(PmTask task);
 extern bool pm_task_find(const char *name, PmTask *task);
 extern char *pm_plan_population(List *partitions);
 extern bool pm_plan_may_analyze(const PartSet *set, List *partitions);
+extern Partition *pm_plan_behind(const PartSet *set, List *partitions, int distance);
+extern Partition *pm_plan_constrained(const PartSet *set, List *partitions);
+extern char *pm_plan_constraint_detail(const PartSet *set);
 extern bool pm_window_parse(const char *text, PmWindow *window);
 extern TimestampTz pm_window_next(const PmWindow *window, pg_tz *zone,
 								  TimestampTz now);

@@ -32,6 +32,7 @@
 
 static const char *const task_names[] = {
 	[TASK_ANALYZE] = "analyze",
+	[TASK_CONSTRAINT] = "constraint",
 	[TASK_STORAGE] = "storage",
 	[TASK_TABLESPACE] = "tablespace",
 	[TASK_CLUSTER] = "cluster",
@@ -136,6 +137,76 @@ plan_analyze(PlanWork *work, List *partitions)
 }
 
 
+/* ---------- extra constraints ---------- */
+
+/*
+ * pm_plan_behind returns the partition that is so many before the newest one with
+ * rows; NULL if there is none, or no rows.
+ */
+Partition *
+pm_plan_behind(const PartSet *set, List *partitions, int distance)
+{
+	List	   *before = NIL;
+	ListCell   *lc;
+
+	foreach(lc, partitions)
+	{
+		Partition  *partition = lfirst(lc);
+
+		if (partition == set->filled)
+			return distance < 0 || distance > list_length(before) ? NULL :
+				distance == 0 ? partition : list_nth(before, list_length(before) - distance);
+		if (partition->is_readable && !partition->is_pending)
+			before = lappend(before, partition);
+	}
+	return NULL;
+}
+
+/* pm_plan_constraint_detail says with what constraints are made: with others they are made again. */
+char *
+pm_plan_constraint_detail(const PartSet *set)
+{
+	char	   *detail = set->constraint_valid ? "" : "not valid: ";
+	ListCell   *lc;
+
+	foreach(lc, set->constraint_cols)
+		detail = psprintf("%s%s%s", detail, lc == list_head(set->constraint_cols) ? "" : ", ", (char *) lfirst(lc));
+	return detail;
+}
+
+/*
+ * pm_plan_constrained returns the partition that gets extra constraints now, NULL
+ * if there is none: one only, so that those that somebody has dropped stay away.
+ * The set's filled and constrained have been read.
+ */
+Partition *
+pm_plan_constrained(const PartSet *set, List *partitions)
+{
+	Partition  *partition;
+
+	if (set->constraint_cols == NIL || set->optimize_constraint == PG_INT32_MAX)
+		return NULL;
+	partition = pm_plan_behind(set, partitions, set->optimize_constraint + 1);
+	if (partition == NULL || partition->is_expired || partition->owner != set->owner ||
+		partition->relkind == 'f')
+		return NULL;
+	return set->constrained.at != 0 &&
+		strcmp(set->constrained.detail, pm_plan_constraint_detail(set)) == 0 ? NULL : partition;
+}
+
+static void
+plan_constraint(PlanWork *work, List *partitions)
+{
+	const PartSet *set = work->set;
+	Partition  *partition = pm_plan_constrained(set, partitions);
+
+	if (partition != NULL)
+		(void) add_step(work, partition, TASK_CONSTRAINT, pm_plan_constraint_detail(set),
+						psprintf("%d partitions behind the newest with rows, its values change no more",
+								 set->optimize_constraint + 1));
+}
+
+
 /* ---------- cold partitions ---------- */
 
 /* cold_cutoff is the position at or below which a cold partition ends. */
@@ -157,6 +228,7 @@ wanted(const PartSet *set, const PmCare *care, PmTask task)
 	switch (task)
 	{
 		case TASK_ANALYZE:
+		case TASK_CONSTRAINT:
 			break;
 		case TASK_STORAGE:
 			return set->cold_storage;
@@ -242,8 +314,8 @@ is_cold(const Partition *partition, int64 cutoff)
 }
 
 /*
- * pm_plan_upkeep adds the steps of upkeep: the parent, then the cold partitions,
- * the oldest first.  Tables of other owners are left alone.
+ * pm_plan_upkeep adds the steps of upkeep: the parent, the partition that gets
+ * constraints, then the cold partitions, the oldest first.  Tables of other owners are left alone.
  */
 void
 pm_plan_upkeep(PlanWork *work, List *partitions)
@@ -252,6 +324,7 @@ pm_plan_upkeep(PlanWork *work, List *partitions)
 	ListCell   *lc;
 
 	plan_analyze(work, partitions);
+	plan_constraint(work, partitions);
 	if (!cold_cutoff(work, partitions, &cutoff))
 		return;
 	foreach(lc, work->set->cares)

@@ -197,7 +197,7 @@ pm_rewrite_key(const PmRewrite *rewrite)
 	"  AND k.confrelid = $1 AND k.contype = 'f' AND k.conparentid = 0" \
 	" UNION ALL SELECT format('%I.%I has a constraint of its own, %I', n.nspname, c.relname, k.conname)" \
 	" FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace" \
-	" WHERE k.conrelid = $1 AND (k.contype = 'f' AND k.conparentid = 0 OR k.contype = 'c' AND k.coninhcount = 0)" \
+	" WHERE k.conrelid = $1 AND (k.contype = 'f' AND k.conparentid = 0 OR k.contype = 'c' AND k.coninhcount = 0 AND k.conname NOT LIKE 'partmanconstr\\_%')" \
 	" UNION ALL SELECT format('%I.%I has row level security of its own', n.nspname, c.relname)" \
 	" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
 	" WHERE c.oid = $1 AND (c.relrowsecurity OR EXISTS (SELECT FROM pg_policy WHERE polrelid = $1))" \

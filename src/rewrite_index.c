@@ -114,6 +114,46 @@ indexes_of(const PmRewrite *rewrite, Oid relation)
 	return result;
 }
 
+/* can columns of a table be found in another one, all of them? */
+static bool
+has_columns_of(Oid table, Oid other)
+{
+	Relation	rel = table_open(other, AccessShareLock);
+	bool		result = true;
+
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!attr->attisdropped && get_attnum(table, NameStr(attr->attname)) == InvalidAttrNumber)
+			result = false;
+	}
+	table_close(rel, NoLock);
+	return result;
+}
+
+/*
+ * Partitions of a set that are like no other one get the indexes of its template
+ * table as well, which it is set to.
+ */
+static List *
+template_indexes(const PmRewrite *rewrite, Oid model, Oid *template_table)
+{
+	PmTemplate	tmpl = {0};
+	PartSet    *set;
+
+	if (PM_REWRITE_IS_WHOLE(rewrite->kind) || model != rewrite->table)
+		return NIL;
+	set = pm_rewrite_set(rewrite);
+	if (!OidIsValid(set->template_table))
+		return NIL;
+	pm_template_table_read(set, set->parent, &tmpl);
+	if (tmpl.key_indexes != NIL && !has_columns_of(rewrite->table, set->template_table))
+		return NIL;
+	*template_table = set->template_table;
+	return tmpl.key_indexes;
+}
+
 /* an index that a table should have, the statement for it, and the one that it is */
 typedef struct Pair
 {
@@ -128,6 +168,7 @@ pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 {
 	const char *control = PM_REWRITE_MAKES_SET(rewrite->kind) ? pm_rewrite_option(rewrite, "control") : NULL;
 	List	   *pairs = NIL;
+	Oid			template_table = InvalidOid;
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -140,6 +181,14 @@ pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 		pair->statement = index_like(model, pair->wanted, table);
 		if (control)
 			(void) add_control(control, pair->statement);
+		pairs = lappend(pairs, pair);
+	}
+	foreach(lc, template_indexes(rewrite, model, &template_table))
+	{
+		Pair	   *pair = palloc0(sizeof(Pair));
+
+		pair->wanted = lfirst_oid(lc);
+		pair->statement = index_like(template_table, pair->wanted, table);
 		pairs = lappend(pairs, pair);
 	}
 	foreach(lc, indexes_of(rewrite, table))
@@ -167,7 +216,9 @@ pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 List *
 pm_rewrite_model_indexes(const PmRewrite *rewrite)
 {
-	List	   *result = indexes_of(rewrite, model_of(rewrite, InvalidOid));
+	Oid			model = model_of(rewrite, InvalidOid);
+	Oid			template_table;
+	List	   *result = list_concat(indexes_of(rewrite, model), template_indexes(rewrite, model, &template_table));
 
 	if (OidIsValid(rewrite->rest) && OidIsValid(pm_rewrite_original(rewrite, rewrite->rest)))
 		result = list_concat(result, indexes_of(rewrite, model_of(rewrite, rewrite->rest)));

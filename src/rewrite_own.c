@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "ddl_partman.h"
 #include "ddl_rewrite.h"
 #include "rewrite.h"
 #include "utils/builtins.h"
@@ -90,6 +91,7 @@ pm_rewrite_give_own(const PmRewrite *rewrite, Oid target)
 		return;
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_own(target, original, keep));
 	give_statistics(rewrite, target, original);
+	pm_rewrite_run_sql(rewrite, pm_ddl_constraint_twin(target, original, pm_size_blocks(target) == 0));
 }
 
 /* does an index of a table have anything that pm_ddl_rewrite_own_index would find? */

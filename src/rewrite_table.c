@@ -294,7 +294,7 @@ leave_parent(PmRewrite *rewrite)
 
 	parent->oid = rewrite->table;
 	pm_rewrite_save_source(rewrite, parent);
-	(void) pm_config_delete(rewrite->table, false);
+	(void) pm_set_forget(rewrite->table);
 }
 
 static void

@@ -215,6 +215,11 @@ pm_rewrite_template(const PmRewrite *rewrite)
 	if (OidIsValid(rewrite->rest))
 		look.dflt = pm_rewrite_frame(rewrite)->dflt;
 	tmpl = pm_catalog_template(&look);
+	/* indexes come when rows are there; a crash would empty what is not logged, and not its source */
+	tmpl->keys = tmpl->key_tails = NIL;
+	tmpl->is_unlogged = false;
+	if (rewrite->kind != REWRITE_DRAIN)
+		tmpl->storage = NULL;
 	/* what was moved away, when it was cold, stays there */
 	if (rewrite->kind != REWRITE_DRAIN)
 		tmpl->tablespace = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
@@ -332,6 +337,7 @@ make_rest(PmRewrite *rewrite)
 	List	   *statements = NIL;
 	ListCell   *lc;
 
+	tmpl->storage = NULL;
 	if (rewrite->kind == REWRITE_DRAIN)
 		tmpl->tablespace = OidIsValid(tablespace) ? get_tablespace_name(tablespace) : NULL;
 	foreach(lc, pm_ddl_default_statements(frame->set, tmpl, plain, false))

@@ -53,7 +53,7 @@ order_for(Oid parent, Oid partition, TimestampTz now)
 	order->premake = pg_strtoint32(pm_sub_value(parent, "premake"));
 	order->default_table = is_true(pm_sub_value(parent, "default_table"));
 	order->automatic = pm_sub_value(parent, "automatic_maintenance");
-	order->template_table = "false";	/* one for all: the settings name it */
+	order->has_template = true; /* one for all: the settings name it */
 	order->jobmon = is_true(pm_sub_value(parent, "jobmon"));
 	order->date_trunc = pm_sub_value(parent, "date_trunc_interval");
 	order->control_not_null = is_true(pm_sub_value(parent, "control_not_null"));

@@ -189,6 +189,39 @@ compare_cares(const ListCell *a, const ListCell *b)
 }
 
 /*
+ * pm_upkeep_read_constraint adds to a set what is asked for extra constraints: its
+ * newest partition with rows, and whether the one whose turn it is has them.
+ */
+void
+pm_upkeep_read_constraint(PartSet *set, List *partitions)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Partition  *target;
+	MemoryContext caller = CurrentMemoryContext;
+
+	memset(&set->constrained, 0, sizeof(PmDone));
+	set->filled = NULL;
+	if (set->constraint_cols == NIL)
+		return;
+	set->filled = pm_constraint_filled(partitions);
+	target = pm_plan_constrained(set, partitions);
+	if (target == NULL)
+		return;
+	pm_config_begin(&spi, &ext);
+	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT task, done_at, detail FROM %u"
+										 " WHERE partition = $1::regclass AND task = 'constraint'"),
+						   1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(target->oid)}, NULL) > 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(caller);
+
+		read_done(&set->constrained, 0, 1);
+		MemoryContextSwitchTo(old);
+	}
+	pm_spi_end(&spi);
+}
+
+/*
  * pm_upkeep_read adds to a set what its plan of upkeep is made from, as far as
  * the set has any.
  */
@@ -201,6 +234,7 @@ pm_upkeep_read(PartSet *set, List *partitions)
 	bool		may_analyze = pm_plan_may_analyze(set, partitions);
 
 	set->cares = NIL;
+	pm_upkeep_read_constraint(set, partitions);
 	if (!set->has_cold && !may_analyze)
 		return;
 	pm_config_begin(&spi, &ext);
@@ -335,7 +369,9 @@ check_config(void *arg)
 {
 	ConfigCheck *check = arg;
 
-	if (check->task == TASK_STORAGE)
+	if (check->task == TASK_CONSTRAINT)
+		pm_constraint_check(check->set);
+	else if (check->task == TASK_STORAGE)
 		(void) pm_ddl_storage(check->set->cold_storage);
 	else
 		(void) pm_ddl_cluster_index(check->set);
@@ -359,16 +395,58 @@ pm_upkeep_check(const PartSet *set, PartPlan *plan)
 		ConfigCheck check = {.set = set, .task = task};
 
 		if (step->kind != STEP_UPKEEP ||
-			(task != TASK_STORAGE && task != TASK_CLUSTER))
+			(task != TASK_STORAGE && task != TASK_CLUSTER && task != TASK_CONSTRAINT))
 			continue;
 		if (!is_checked[task])
 			errors[task] = pm_attempt(check_config, &check);
 		is_checked[task] = true;
 		if (errors[task] == NULL)
 			continue;
-		step->blocked = psprintf("cold_%s: %s", pm_task_name(task), errors[task]->message);
+		step->blocked = task == TASK_CONSTRAINT ? psprintf("constraint_cols: %s", errors[task]->message) :
+			psprintf("cold_%s: %s", pm_task_name(task), errors[task]->message);
 		step->blocked_code = errors[task]->sqlerrcode;
 	}
+}
+
+/* what carries constraints out, for pm_attempt */
+typedef struct ConstraintCall
+{
+	const PartSet *set;
+	Oid			table;
+	List	   *statements;
+} ConstraintCall;
+
+static void
+call_constraint(void *arg)
+{
+	ConstraintCall *call = arg;
+
+	call->statements = pm_constraint_statements(call->set, call->table);
+}
+
+/*
+ * constraint_sql reads the values that are to be the bounds, and returns the
+ * statements for them; NULL if there is nothing to be done, or it has failed.
+ */
+static char *
+constraint_sql(PmWorkerRun *run, const PmLook *look, const PlanStep *step)
+{
+	ConstraintCall call = {.set = look->set, .table = step->partition->oid};
+	ErrorData  *edata = pm_attempt(call_constraint, &call);
+	char	   *sql = NULL;
+	ListCell   *lc;
+
+	if (edata != NULL)
+	{
+		pm_run_step_failed(run, step, edata);
+		return NULL;
+	}
+	foreach(lc, call.statements)
+		sql = sql ? psprintf("%s; %s", sql, (char *) lfirst(lc)) : lfirst(lc);
+	if (sql == NULL)			/* no values, or they are there */
+		pm_upkeep_note(call.table, pm_task_name(TASK_CONSTRAINT), run->parent, step->detail,
+					   pm_size_bytes(call.table), pm_size_bytes(call.table));
+	return sql;
 }
 
 /*
@@ -380,10 +458,14 @@ pm_upkeep_begin(PmWorkerRun *run, const PmLook *look, const PlanStep *step,
 				const PmOutcome *outcome)
 {
 	const PmTemplate *tmpl = NULL;	/* of no use to this kind of step */
-	char	   *sql = pm_ddl_text(look, tmpl, step);
-	MemoryContext old = MemoryContextSwitchTo(run->context);
-	PmUpkeepTask *task = palloc0(sizeof(PmUpkeepTask));
+	char	   *sql = step->task == TASK_CONSTRAINT ? constraint_sql(run, look, step) : pm_ddl_text(look, tmpl, step);
+	MemoryContext old;
+	PmUpkeepTask *task;
 
+	if (sql == NULL)
+		return;
+	old = MemoryContextSwitchTo(run->context);
+	task = palloc0(sizeof(PmUpkeepTask));
 	task->step.kind = STEP_UPKEEP;
 	task->step.task = step->task;
 	task->step.name = pstrdup(step->name);
@@ -418,7 +500,7 @@ log_task(const PmUpkeepTask *task, int64 bytes_after)
 		.message = task->step.reason
 	};
 
-	if (task->step.task != TASK_ANALYZE)
+	if (task->step.task != TASK_ANALYZE && task->step.task != TASK_CONSTRAINT)
 	{
 		entry.bytes = bytes_after;
 		entry.message = psprintf("%s; size before: " INT64_FORMAT " bytes, after: " INT64_FORMAT,
@@ -440,6 +522,27 @@ postpone(PmWorkerRun *run, const PmUpkeepTask *task, const ErrorData *edata)
 							edata->message));
 }
 
+static void
+call_drop(void *arg)
+{
+	ConstraintCall *call = arg;
+
+	pm_constraint_run(call->set->owner, pm_constraint_drops(call->set, call->table, true));
+}
+
+/*
+ * Rows were written while the bounds were read, which the constraint leaves out.
+ * It goes, and is made again later.
+ */
+static void
+take_back(const PmWorkerRun *run, const PmUpkeepTask *task)
+{
+	ConstraintCall call = {.set = pm_config_read_one(run->parent), .table = task->table};
+
+	if (call.set != NULL && strcmp(pm_qualified_name(task->table), task->title) == 0)
+		(void) pm_attempt(call_drop, &call);
+}
+
 /*
  * pm_upkeep_done notes what became of a task: done, or the error.  The vacuum
  * of a file that was rewritten in the meantime is of the new file.
@@ -454,6 +557,11 @@ pm_upkeep_done(PmWorkerRun *run, ErrorData *edata)
 	if (edata != NULL && (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
 						  edata->sqlerrcode == ERRCODE_QUERY_CANCELED))
 		postpone(run, task, edata);
+	else if (edata != NULL && task->step.task == TASK_CONSTRAINT && edata->sqlerrcode == ERRCODE_CHECK_VIOLATION)
+	{
+		take_back(run, task);
+		postpone(run, task, edata);
+	}
 	else if (edata != NULL)
 		pm_run_step_failed(run, &task->step, edata);
 	else if (strcmp(pm_qualified_name(task->table), task->title) == 0)

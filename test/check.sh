@@ -94,7 +94,7 @@ verdict "transactions only in the worker" "$(grep -E '\b(StartTransactionCommand
 # template.c reads from the catalogs what a new partition needs beside LIKE,
 # rewrite_table.c what a table needs that replaces another one
 verdict "DDL text only in ddl*.c and template.c" "$(grep -E '"[^"]*\b(CREATE TABLE|ALTER TABLE|DROP TABLE|ATTACH PARTITION|DETACH PARTITION)\b' <<<"$text" |
-	grep -vE '^src/(ddl|ddl_upkeep|ddl_rewrite|template|rewrite_table)\.c:|err(msg|detail|hint|context)|_\("|"[a-z].*: run ')"
+	grep -vE '^src/(ddl|ddl_upkeep|ddl_rewrite|ddl_partman|template|template_table|rewrite_table)\.c:|err(msg|detail|hint|context)|_\("|"[a-z].*: run ')"
 
 verdict "pure files know no database, clock or setting" "$(grep -E 'GetCurrent|GetNow|\btime\(|table_open|relation_open|SearchSysCache|session_timezone|\b(DateStyle|DateOrder|IntervalStyle)\b|ereport\(' <<<"$code" |
 	grep -E "$pure")
