@@ -132,8 +132,6 @@ SELECT try_create($$'ev', 'at', '1 day', p_name_format => '{parent}_{parent}_{YY
 SELECT try_create($$'ids', 'id', '10', p_name_format => '{parent}_{YYYY}'$$);
 
 -- arguments of pg_partman that are refused rather than ignored
-SELECT try_create($$'ev', 'at', '1 day', p_constraint_cols => '{id}'$$);
-SELECT try_create($$'ev', 'at', '1 day', p_template_table => 'errors_test.plain'$$);
 SELECT try_create($$'ev', 'at', '1 day', p_time_encoder => 'f'$$);
 SELECT try_create($$'ev', 'at', '1 day', p_time_decoder => 'f'$$);
 -- nothing was written so far

@@ -644,10 +644,12 @@ DECLARE
 	-- once: the server makes the list anew for each query
 	gone oid[] := (SELECT array_agg(objid) FROM pg_event_trigger_dropped_objects()
 		WHERE object_type IN ('table', 'foreign table'));
-	parent regclass;
+	templates oid[];
+	relation regclass;
 BEGIN
-	DELETE FROM @extschema@.part_config WHERE parent_table = ANY (gone);
-	IF FOUND THEN
+	WITH forgotten AS (DELETE FROM @extschema@.part_config WHERE parent_table = ANY (gone) RETURNING template_table)
+		SELECT array_agg(template_table) INTO templates FROM forgotten;
+	IF templates IS NOT NULL THEN
 		DELETE FROM @extschema@.part_state s WHERE NOT EXISTS
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = s.parent_table);
 		DELETE FROM @extschema@.part_hold h WHERE NOT EXISTS
@@ -659,18 +661,35 @@ BEGIN
 		DELETE FROM @extschema@.part_job j WHERE NOT EXISTS
 			(SELECT FROM @extschema@.part_config c WHERE c.parent_table = j.parent_table);
 	END IF;
+	-- The template table that a set got by itself goes with it: empty, still called
+	-- so, and used by nobody else.  Whatever keeps it must not keep the set.
+	FOR relation IN SELECT c.oid FROM pg_class c WHERE c.oid = ANY (templates) AND c.relkind = 'r'
+			AND c.relnamespace = '@extschema@'::regnamespace AND pg_relation_size(c.oid) = 0
+			AND c.relname IN (SELECT concat('template_', schema_name, '_', object_name) FROM pg_event_trigger_dropped_objects()
+				WHERE object_type = 'table')
+			AND NOT EXISTS (SELECT FROM @extschema@.part_config WHERE template_table = c.oid)
+			AND NOT EXISTS (SELECT FROM @extschema@.part_config_sub WHERE sub_template_table = c.oid) LOOP
+		BEGIN
+			EXECUTE format('DROP TABLE %s', relation);
+		EXCEPTION WHEN OTHERS THEN
+			RAISE NOTICE 'template table % was kept: %', relation, SQLERRM;
+		END;
+	END LOOP;
 	-- A number that means nothing would be dumped, and could mean another table
 	-- where it is restored.  Whatever keeps the row from being changed must not
 	-- keep the table.
 	IF EXISTS (SELECT FROM @extschema@.part_config WHERE template_table = ANY (gone)) THEN
 		BEGIN
-			FOR parent IN UPDATE @extschema@.part_config SET template_table = NULL WHERE template_table = ANY (gone) RETURNING parent_table LOOP
-				RAISE WARNING 'new partitions of table % take nothing from a template table any more', parent
+			FOR relation IN UPDATE @extschema@.part_config SET template_table = NULL WHERE template_table = ANY (gone) RETURNING parent_table LOOP
+				RAISE WARNING 'new partitions of table % take nothing from a template table any more', relation
 					USING HINT = 'Set template_table in part_config to another one.';
 			END LOOP;
 		EXCEPTION WHEN OTHERS THEN
 			RAISE WARNING 'part_config still names a template table that was dropped: %', SQLERRM;
 		END;
+	END IF;
+	IF EXISTS (SELECT FROM @extschema@.part_config_sub WHERE sub_template_table = ANY (gone)) THEN
+		UPDATE @extschema@.part_config_sub SET sub_template_table = NULL WHERE sub_template_table = ANY (gone);
 	END IF;
 	IF EXISTS (SELECT FROM @extschema@.part_upkeep) THEN
 		DELETE FROM @extschema@.part_upkeep WHERE partition = ANY (gone);

@@ -159,6 +159,15 @@ call_adopt(void *arg)
 	pm_sub_adopt(call->parent, call->start, GetCurrentTransactionStartTimestamp());
 }
 
+/* sub-sets use the template table of the set that they belong to */
+static char *
+template_of(Oid parent)
+{
+	Oid			table = pm_config_read_one(parent)->template_table;
+
+	return OidIsValid(table) && get_rel_name(table) ? pm_qualified_name(table) : NULL;
+}
+
 /* the calendar of a new set is the parent's, or if that has none the session's */
 static const char *
 zone_for(Oid parent, const char *control, const char *epoch, bool is_list)
@@ -214,6 +223,7 @@ partmgr_create_sub_partition(PG_FUNCTION_ARGS)
 			{"control_not_null", required_bool(fcinfo, 12, "p_control_not_null")},
 			{"time_encoder", pm_arg_text(fcinfo, 13)},
 			{"time_decoder", pm_arg_text(fcinfo, 14)},
+			{"template_table", template_of(call.parent)},
 			{"time_zone", zone_for(call.parent, control, epoch, strcmp(type, "list") == 0)}
 		};
 		const char *columns[lengthof(row)];
