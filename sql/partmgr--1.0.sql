@@ -691,6 +691,9 @@ BEGIN
 	IF EXISTS (SELECT FROM @extschema@.part_config_sub WHERE sub_template_table = ANY (gone)) THEN
 		UPDATE @extschema@.part_config_sub SET sub_template_table = NULL WHERE sub_template_table = ANY (gone);
 	END IF;
+	IF EXISTS (SELECT FROM @extschema@.part_import) THEN
+		DELETE FROM @extschema@.part_import WHERE parent_table = ANY (gone);
+	END IF;
 	IF EXISTS (SELECT FROM @extschema@.part_upkeep) THEN
 		DELETE FROM @extschema@.part_upkeep WHERE partition = ANY (gone);
 	END IF;

@@ -243,7 +243,8 @@ order_for(const Import *import)
 	order->epoch = fields[FIELD_EPOCH] ? fields[FIELD_EPOCH] : "none";
 	order->premake = pg_strtoint32(fields[FIELD_PREMAKE]);
 	order->automatic = fields[FIELD_AUTOMATIC] && strcmp(fields[FIELD_AUTOMATIC], "on") == 0 ? "on" : "off";
-	order->template_table = OidIsValid(import->template) ? pm_qualified_name(import->template) : "false";
+	order->has_template = true;
+	order->template_table = import->template;
 	order->jobmon = true;
 	order->encoder = fields[FIELD_ENCODER];
 	order->decoder = fields[FIELD_DECODER];

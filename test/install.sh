@@ -12,7 +12,7 @@ set -euo pipefail
 server=(postgresql-15 postgresql-server-dev-15 build-essential)
 tests=(postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl)
 case ${1:-} in
-	test) wanted=("${server[@]}" "${tests[@]}" mmdebstrap) ;;
+	test) wanted=("${server[@]}" "${tests[@]}" mmdebstrap postgresql-15-partman) ;;
 	assert) wanted=("${server[@]}" "${tests[@]}" bison flex pkg-config liblz4-dev valgrind libc6-dbg) ;;
 	demo) wanted=("${server[@]}")
 		# npm comes with some packages of nodejs, and as one of its own

@@ -5,7 +5,7 @@
 #
 # The first call builds it with mmdebstrap from the Debian suite that carries
 # that major (about half a minute, 0.6 GB); later calls find it ready.  A root
-# has server, headers, pgTAP and what the TAP modules need, no cluster, and no
+# has server, headers, pgTAP, pg_partman and what the TAP modules need, no cluster, and no
 # partmgr: test/majors.sh brings that in.  proc and a tmpfs on dev/shm are
 # mounted if they are not, and stay mounted.  On a bookworm machine the root of
 # 17 has 15's server and headers as well, for pg_upgrade.
@@ -27,8 +27,8 @@ roots=${PARTMGR_ROOTS:-/var/cache/partmgr/roots}
 root=$roots/$major
 
 # a root that lacks something gets a new number, and is built again
-edition=2
-[ "$major" != 17 ] || edition=3
+edition=3
+[ "$major" != 17 ] || edition=4
 
 unavailable()
 {
@@ -63,6 +63,8 @@ build()
 	# without.  pgTAP for 19 is not packaged, but 18's is pure SQL.
 	local unpack='set -e; cd "$1/tmp"
 		chroot "$1" sh -c "cd /tmp && apt-get download postgresql-server-dev-'$major' '$([ "$major" = 19 ] && echo postgresql-18-pgtap)'"
+		# of pg_partman the files do as well; not every major has it
+		chroot "$1" sh -c "cd /tmp && apt-get download postgresql-'$major'-partman" || true
 		for deb in *.deb; do dpkg -x "$deb" "$1"; rm "$deb"; done
 		if [ ! -e "$1/usr/share/postgresql/'$major'/extension/pgtap.control" ]; then
 			cp "$1"/usr/share/postgresql/18/extension/pgtap* "$1/usr/share/postgresql/'$major'/extension/"

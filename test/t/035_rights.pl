@@ -60,6 +60,8 @@ SQL
 # gets
 my %calls = (
 	create_parent => [ "'public.other', 'at', '1 day'", '42501' ],
+	import_pg_partman => [ "'public'", '42P01' ],
+	undo_import_pg_partman => [ "'public'", '42P01' ],
 	create_sub_partition => [ "'public.ev', 'secret', '1 day'", '42501' ],
 	create_sub_parent => [ "'public.ev', 'secret', '1 day'", '42501' ],
 	stop_sub_partition => [ "'public.ev'", '42501' ],
@@ -162,7 +164,7 @@ foreach my $sql ('DELETE FROM partman.part_config', 'TRUNCATE partman.part_confi
 	is(as_role('mallory', $sql), '42501', "mallory may not: $sql");
 	is(as_role('alice', $sql), '42501', "nor alice: $sql");
 }
-foreach my $table ('part_config', 'part_config_sub', 'part_state', 'part_log', 'part_detached', 'part_hold')
+foreach my $table ('part_config', 'part_config_sub', 'part_import', 'part_state', 'part_log', 'part_detached', 'part_hold')
 {
 	foreach my $mode ('ROW SHARE', 'ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE', 'SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE')
 	{
