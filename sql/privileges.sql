@@ -13,7 +13,7 @@ CREATE ROLE regress_priv_third;
 GRANT ALL ON SCHEMA priv_test TO regress_priv_owner;
 
 CREATE VIEW acls AS
-	SELECT c.relname, pg_get_userbyid(c.relowner) AS owner, (SELECT array_agg(a ORDER BY a::text) FROM unnest(c.relacl) a) AS acl,
+	SELECT c.relname, pg_get_userbyid(c.relowner) AS owner, (SELECT array_agg(replace(a::text, 'xtm', 'xt') ORDER BY a::text) FROM unnest(c.relacl) a) AS acl,
 		(SELECT string_agg(attname || '=' || array_to_string(attacl, ','), ' ' ORDER BY attnum) FROM pg_attribute
 			WHERE attrelid = c.oid AND attacl IS NOT NULL) AS columns
 	FROM pg_class c WHERE c.relkind IN ('r', 'p') AND relnamespace = 'priv_test'::regnamespace;
@@ -60,7 +60,7 @@ GRANT ALL ON rich TO PUBLIC;
 REVOKE UPDATE ON rich FROM postgres;
 SELECT apply_privileges('priv_test', 'bare', 'priv_test', 'rich', 42);
 SELECT apply_privileges('priv_test', 'bare', 'priv_test', 'bare');
-SELECT relname, owner, acl::text ~ '^{postgres=arwdDxtm?/postgres}$' AS as_bare FROM acls WHERE relname IN ('bare', 'rich') ORDER BY 1;
+SELECT relname, owner, acl FROM acls WHERE relname IN ('bare', 'rich') ORDER BY 1;
 
 -- the view
 SELECT grantor, grantee, table_schema, table_name, privilege_type FROM table_privs

@@ -202,8 +202,8 @@ plan_constraint(PlanWork *work, List *partitions)
 
 	if (partition != NULL)
 		(void) add_step(work, partition, TASK_CONSTRAINT, pm_plan_constraint_detail(set),
-						psprintf("%d partitions behind the newest with rows, its values change no more",
-								 set->optimize_constraint + 1));
+						psprintf("%d partition%s behind the newest with rows, its values change no more",
+								 set->optimize_constraint + 1, set->optimize_constraint == 0 ? "" : "s"));
 }
 
 

@@ -133,25 +133,23 @@ has_columns_of(Oid table, Oid other)
 }
 
 /*
- * Partitions of a set that are like no other one get the indexes of its template
- * table as well, which it is set to.
+ * Partitions of a set that are like no other one get the unique indexes of its
+ * template table as well; that table, or InvalidOid.
  */
-static List *
-template_indexes(const PmRewrite *rewrite, Oid model, Oid *template_table)
+static Oid
+read_template(const PmRewrite *rewrite, Oid model, PmTemplate *tmpl)
 {
-	PmTemplate	tmpl = {0};
 	PartSet    *set;
 
 	if (PM_REWRITE_IS_WHOLE(rewrite->kind) || model != rewrite->table)
-		return NIL;
+		return InvalidOid;
 	set = pm_rewrite_set(rewrite);
 	if (!OidIsValid(set->template_table))
-		return NIL;
-	pm_template_table_read(set, set->parent, &tmpl);
-	if (tmpl.key_indexes != NIL && !has_columns_of(rewrite->table, set->template_table))
-		return NIL;
-	*template_table = set->template_table;
-	return tmpl.key_indexes;
+		return InvalidOid;
+	pm_template_table_read(set, set->parent, tmpl);
+	if (tmpl->key_indexes == NIL || !has_columns_of(rewrite->table, set->template_table))
+		return InvalidOid;
+	return set->template_table;
 }
 
 /* an index that a table should have, the statement for it, and the one that it is */
@@ -159,6 +157,7 @@ typedef struct Pair
 {
 	Oid			wanted;
 	IndexStmt  *statement;
+	char	   *sql;			/* of an index of a template table: what makes it, or NULL */
 	Oid			found;
 } Pair;
 
@@ -168,7 +167,8 @@ pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 {
 	const char *control = PM_REWRITE_MAKES_SET(rewrite->kind) ? pm_rewrite_option(rewrite, "control") : NULL;
 	List	   *pairs = NIL;
-	Oid			template_table = InvalidOid;
+	PmTemplate	tmpl = {0};
+	Oid			template_table = read_template(rewrite, model, &tmpl);
 	ListCell   *lc;
 	ListCell   *lc2;
 
@@ -183,12 +183,15 @@ pair_indexes(const PmRewrite *rewrite, Oid model, Oid table, List **extra)
 			(void) add_control(control, pair->statement);
 		pairs = lappend(pairs, pair);
 	}
-	foreach(lc, template_indexes(rewrite, model, &template_table))
+	for (int i = 0; OidIsValid(template_table) && i < list_length(tmpl.key_indexes); i++)
 	{
 		Pair	   *pair = palloc0(sizeof(Pair));
 
-		pair->wanted = lfirst_oid(lc);
+		pair->wanted = list_nth_oid(tmpl.key_indexes, i);
 		pair->statement = index_like(template_table, pair->wanted, table);
+		/* that of a primary key has its columns NOT NULL as well */
+		pair->sql = psprintf("%s %s%s", (char *) list_nth(tmpl.keys, i), pm_qualified_name(table),
+							 (char *) list_nth(tmpl.key_tails, i));
 		pairs = lappend(pairs, pair);
 	}
 	foreach(lc, indexes_of(rewrite, table))
@@ -217,9 +220,11 @@ List *
 pm_rewrite_model_indexes(const PmRewrite *rewrite)
 {
 	Oid			model = model_of(rewrite, InvalidOid);
-	Oid			template_table;
-	List	   *result = list_concat(indexes_of(rewrite, model), template_indexes(rewrite, model, &template_table));
+	PmTemplate	tmpl = {0};
+	List	   *result = indexes_of(rewrite, model);
 
+	if (OidIsValid(read_template(rewrite, model, &tmpl)))
+		result = list_concat(result, tmpl.key_indexes);
 	if (OidIsValid(rewrite->rest) && OidIsValid(pm_rewrite_original(rewrite, rewrite->rest)))
 		result = list_concat(result, indexes_of(rewrite, model_of(rewrite, rewrite->rest)));
 	return result;
@@ -353,7 +358,10 @@ pm_rewrite_build_index(const PmRewrite *rewrite, Oid table)
 
 		if (OidIsValid(pair->found))
 			continue;
-		make_index(rewrite, copyObject(pair->statement));
+		if (pair->sql)
+			pm_rewrite_run_sql(rewrite, list_make1(pair->sql));
+		else
+			make_index(rewrite, copyObject(pair->statement));
 		/* or it would be made again, for ever */
 		if (!OidIsValid(pm_rewrite_index_for(rewrite, model_of(rewrite, table), pair->wanted, table)))
 			elog(ERROR, "an index made like %s is another one", pm_qualified_name(pair->wanted));
