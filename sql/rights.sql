@@ -279,6 +279,6 @@ SELECT relname, relacl = (SELECT relacl FROM pg_class WHERE oid = 'granted'::reg
 
 DROP SCHEMA rights_test, theirs, bobs, alices CASCADE;
 DROP EXTENSION partmgr;
-DROP SCHEMA "Part Man";
+DROP SCHEMA "Part Man" CASCADE;
 DROP OWNED BY regress_partmgr_alice, regress_partmgr_bob, regress_partmgr_carol, regress_partmgr_dan, regress_partmgr_eve;
 DROP ROLE regress_partmgr_alice, regress_partmgr_bob, regress_partmgr_carol, regress_partmgr_dan, regress_partmgr_eve;
