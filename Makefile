@@ -56,7 +56,7 @@ ifeq ($(with_llvm), yes)
 $(patsubst %.o,%.bc,$(OBJS)): $(wildcard src/*.h)
 endif
 
-.PHONY: test test-long test-crash test-assert test-valgrind bench check-source check-symbols demo
+.PHONY: test test-long test-crash test-assert test-valgrind bench check-source check-symbols check-partman demo
 
 # make test				everything, on every major that can be had here
 # make test T=retention	one test (of any kind), on 15
@@ -93,6 +93,13 @@ check-source:
 # what the library exports must not meet another extension's names
 check-symbols: $(shlib)
 	test/check.sh --symbols $(shlib)
+
+# make check-partman				pg_partman's own tests, fetched for the run, on 15
+# make check-partman MAJORS="15 17"
+# make check-partman T=test-id-10	files by the beginning of their names
+check-partman:
+	test/install.sh test
+	MAJORS="$(or $(MAJORS),15)" test/partman.sh $(T)
 
 # make bench			figures against hand-written SQL, some minutes
 # make bench CASE=idle	one of them, or several: see test/bench/run.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# inner.sh BINDIR debug|release|long|assert|valgrind [TEST]
+# inner.sh BINDIR debug|release|long|assert|valgrind|partman [TEST]
 #		Build partmgr and test it with the server in BINDIR, here and now.
 #
 # The part that is the same on the machine itself and inside a root: run.sh
@@ -66,7 +66,7 @@ pick()
 long='' tap='' pgtap='' regress='' isolation=''
 if [ "$mode" = long ]; then
 	long=$(pick test/long .pl)
-else
+elif [ "$mode" != partman ]; then
 	regress=$(pick sql .sql)
 	isolation=$(pick test/isolation/specs .spec)
 	tap=$(pick test/t .pl)
@@ -75,7 +75,7 @@ fi
 if [ "$mode" = valgrind ] && [ -z "$only" ]; then
 	isolation='' tap='' pgtap=''
 fi
-if [ -z "$regress$isolation$tap$pgtap$long" ]; then
+if [ "$mode" != partman ] && [ -z "$regress$isolation$tap$pgtap$long" ]; then
 	echo "no test${only:+ named \"$only\"} to run" >&2
 	[ -z "$only" ] || pm_count "$major $mode" 0 1 0 "no test named $only"
 	exit $([ -z "$only" ] && echo 0 || echo 1)
@@ -282,6 +282,12 @@ if [ -n "$pgtap" ]; then
 			-c 'CREATE SCHEMA partman' -c 'CREATE EXTENSION partmgr SCHEMA partman' &&
 		pg_prove -d pgtap $pgtap 2>&1 | tee "$WORK/pgtap.log"
 	report_prove pgTAP "${PIPESTATUS[0]}" "$WORK/pgtap.log"
+fi
+
+if [ "$mode" = partman ]; then
+	mkdir "$WORK/partman.out"
+	PARTMAN_OUTPUT=$WORK/partman.out test/partman/run.pl "$WORK/partman" "$major" "$only"
+	[ $? = 0 ] || { failed=1; grep -q 'pg_partman' "$PARTMGR_COUNTS" || pm_count "$major pg_partman" 0 1 0 "did not run"; }
 fi
 
 # judge COMPLAINT LINES: what the server has to say counts, whatever the tests said

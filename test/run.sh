@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# run.sh [--major N] [--release|--long|--assert|--valgrind] [TEST]
+# run.sh [--major N] [--release|--long|--assert|--valgrind|--partman] [TEST]
 #		Test a copy of this checkout on one major of PostgreSQL.
 #
 # Major N is the machine's own if its server and headers are installed (15),
@@ -15,6 +15,7 @@
 #	--assert	on a server with assertions (test/assert.sh)
 #	--valgrind	the same, under valgrind; without TEST only pg_regress, as it
 #				takes a hundred times as long
+#	--partman	pg_partman's tests, which test/partman.sh has fetched
 #
 # After a failure results, diffs and logs are in ${TMPDIR:-/tmp}/partmgr-results/N.
 # Exit code 0: all passed; 1: something failed; 3: this major cannot be had
@@ -32,6 +33,7 @@ while [ $# -gt 0 ]; do
 		--long) mode=long ;;
 		--assert) mode=assert ;;
 		--valgrind) mode=valgrind ;;
+		--partman) mode=partman ;;
 		-*) sed -n '3,/^set /p' "$0" | grep '^#' >&2; exit 2 ;;
 		*) only=$1 ;;
 	esac
@@ -40,7 +42,7 @@ done
 # a hanging test must not take the whole run along
 limit=900 patience=60
 case $mode in
-	long | assert) limit=2400 ;;
+	long | assert | partman) limit=2400 ;;
 	valgrind) limit=7200 patience=600 ;;
 esac
 limit=${PARTMGR_TIMEOUT:-$limit}
@@ -111,6 +113,8 @@ pm_copy_source "$work/.new" 2>/dev/null ||
 $sudo mv "$work/.new" "$work/src"
 [ "$owner" = "$(id -un)" ] || $sudo chown -R "$owner" "$work"
 
+[ "$mode" != partman ] || { $sudo cp -R "$PARTMGR_PARTMAN" "$work/partman" && $sudo chmod -R a+rX "$work/partman"; }
+
 # a disk that a test can fill; where none can be mounted it says so
 if [ "$mode" = long ]; then
 	$sudo mkdir "$work/small"
@@ -142,7 +146,7 @@ if [ "$status" != 0 ]; then
 	rm -rf "$results"
 	mkdir -p "$results"
 	for thing in src/results src/regression.diffs src/test/isolation/results \
-		src/test/isolation/output_iso src/test/isolation/regression.diffs src/tmp_check/log server.log valgrind/logs; do
+		partman.out src/test/isolation/output_iso src/test/isolation/regression.diffs src/tmp_check/log server.log valgrind/logs; do
 		[ ! -e "$work/$thing" ] || { mkdir -p "$results/$(dirname "$thing")"; cp -R "$work/$thing" "$results/$thing"; }
 	done
 	echo "results, diffs and logs are in $results"
