@@ -220,6 +220,31 @@ CREATE FUNCTION regclass_eq_text(regclass, text) RETURNS boolean
 COMMENT ON FUNCTION regclass_eq_text(regclass, text) IS 'is this the table of that name?';
 CREATE OPERATOR pg_catalog.= (FUNCTION = regclass_eq_text, LEFTARG = regclass, RIGHTARG = text);
 COMMENT ON OPERATOR pg_catalog.= (regclass, text) IS 'is this the table of that name?';
+CREATE FUNCTION text_eq_regclass(text, regclass) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT $2 = $1 $$;
+COMMENT ON FUNCTION text_eq_regclass(text, regclass) IS 'is this the table of that name?';
+CREATE OPERATOR pg_catalog.= (FUNCTION = text_eq_regclass, LEFTARG = text, RIGHTARG = regclass,
+	COMMUTATOR = OPERATOR(pg_catalog.=));
+COMMENT ON OPERATOR pg_catalog.= (text, regclass) IS 'is this the table of that name?';
+
+-- The same for patterns: the name as pg_partman has it in its tables.
+CREATE FUNCTION regclass_matches(regclass, text) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT concat(n.nspname, '.', c.relname) ~ $2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
+$$;
+COMMENT ON FUNCTION regclass_matches(regclass, text) IS 'does the name of the table match the regular expression?';
+CREATE OPERATOR pg_catalog.~ (FUNCTION = regclass_matches, LEFTARG = regclass, RIGHTARG = text);
+COMMENT ON OPERATOR pg_catalog.~ (regclass, text) IS 'does the name of the table match the regular expression?';
+CREATE FUNCTION regclass_like(regclass, text) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT concat(n.nspname, '.', c.relname) LIKE $2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
+$$;
+COMMENT ON FUNCTION regclass_like(regclass, text) IS 'is the name of the table like the pattern?';
+CREATE OPERATOR pg_catalog.~~ (FUNCTION = regclass_like, LEFTARG = regclass, RIGHTARG = text);
+COMMENT ON OPERATOR pg_catalog.~~ (regclass, text) IS 'is the name of the table like the pattern?';
 
 -- What COPY into a set with on_demand asks for each row: does a partition take
 -- it?  If not, it is kept for the end.  In pg_catalog, since whoever may COPY
@@ -616,16 +641,26 @@ CREATE FUNCTION part_config_check() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'partmgr_config_check' LANGUAGE C;
 COMMENT ON FUNCTION part_config_check() IS 'trigger on part_config: refuses what maintenance could not carry out';
 REVOKE ALL ON FUNCTION part_config_check() FROM PUBLIC;
-CREATE TRIGGER part_config_check BEFORE INSERT OR UPDATE ON part_config
-	FOR EACH ROW EXECUTE FUNCTION part_config_check();
 
 -- a changed row takes effect at once
 CREATE FUNCTION part_config_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'partmgr_config_changed' LANGUAGE C;
 COMMENT ON FUNCTION part_config_changed() IS 'trigger on part_config: tells all sessions, makes a changed set due and wakes the worker';
 REVOKE ALL ON FUNCTION part_config_changed() FROM PUBLIC;
-CREATE TRIGGER part_config_changed AFTER INSERT OR UPDATE ON part_config
-	FOR EACH ROW EXECUTE FUNCTION part_config_changed();
+
+-- Both, on all columns but the one that every maintenance writes: that is no
+-- change of the configuration.
+DO $$
+DECLARE
+	columns text := (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+		WHERE attrelid = '@extschema@.part_config'::regclass AND attnum > 0 AND attname <> 'maintenance_last_run');
+BEGIN
+	EXECUTE format('CREATE TRIGGER part_config_check BEFORE INSERT OR UPDATE OF %s ON @extschema@.part_config
+		FOR EACH ROW EXECUTE FUNCTION @extschema@.part_config_check()', columns);
+	EXECUTE format('CREATE TRIGGER part_config_changed AFTER INSERT OR UPDATE OF %s ON @extschema@.part_config
+		FOR EACH ROW EXECUTE FUNCTION @extschema@.part_config_changed()', columns);
+END
+$$;
 
 -- the same for part_config_sub
 CREATE FUNCTION part_config_sub_check() RETURNS trigger
@@ -872,14 +907,81 @@ CREATE FUNCTION undo_import_pg_partman(p_schema text DEFAULT 'partman')
 	AS 'MODULE_PATHNAME', 'partmgr_undo_import_pg_partman' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION undo_import_pg_partman(text) IS 'give the sets that were taken over back to pg_partman';
 
-CREATE FUNCTION config_cleanup(p_parent_table text)
+CREATE FUNCTION create_partition(
+	p_parent_table text,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_default_table boolean DEFAULT true,
+	p_automatic_maintenance text DEFAULT 'on',
+	p_constraint_cols text[] DEFAULT NULL,
+	p_template_table text DEFAULT NULL,
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
+	p_offset_id bigint DEFAULT 0,
+	p_retention text DEFAULT NULL,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention_keep_table boolean DEFAULT true,
+	p_inherit_privileges boolean DEFAULT false,
+	p_on_demand boolean DEFAULT false
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_parent' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_partition(text, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
+CREATE FUNCTION create_partition(
+	p_parent_table regclass,
+	p_control text,
+	p_interval text,
+	p_type text DEFAULT 'range',
+	p_epoch text DEFAULT 'none',
+	p_premake int DEFAULT 4,
+	p_start_partition text DEFAULT NULL,
+	p_default_table boolean DEFAULT true,
+	p_automatic_maintenance text DEFAULT 'on',
+	p_constraint_cols text[] DEFAULT NULL,
+	p_template_table text DEFAULT NULL,
+	p_jobmon boolean DEFAULT true,
+	p_date_trunc_interval text DEFAULT NULL,
+	p_control_not_null boolean DEFAULT true,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
+	p_offset_id bigint DEFAULT 0,
+	p_retention text DEFAULT NULL,
+	p_time_zone text DEFAULT NULL,
+	p_name_format text DEFAULT NULL,
+	p_retention_keep_table boolean DEFAULT true,
+	p_inherit_privileges boolean DEFAULT false,
+	p_on_demand boolean DEFAULT false
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_parent' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_partition(regclass, text, text, text, text, int, text, boolean, text, text[], text, boolean, text, boolean, text, text, bigint, text, text, text, boolean, boolean, boolean) IS 'manage a partitioned table, taking over the partitions it has';
+
+CREATE FUNCTION config_cleanup(
+	p_parent_table text,
+	p_config_table boolean DEFAULT true,
+	p_config_sub_table boolean DEFAULT true,
+	p_template_table boolean DEFAULT true
+)
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'partmgr_config_cleanup' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION config_cleanup(text) IS 'stop managing a set; its tables stay as they are';
-CREATE FUNCTION config_cleanup(p_parent_table regclass)
+COMMENT ON FUNCTION config_cleanup(text, boolean, boolean, boolean) IS 'stop managing a set; its tables stay as they are';
+CREATE FUNCTION config_cleanup(
+	p_parent_table regclass,
+	p_config_table boolean DEFAULT true,
+	p_config_sub_table boolean DEFAULT true,
+	p_template_table boolean DEFAULT true
+)
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'partmgr_config_cleanup' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION config_cleanup(regclass) IS 'stop managing a set; its tables stay as they are';
+COMMENT ON FUNCTION config_cleanup(regclass, boolean, boolean, boolean) IS 'stop managing a set; its tables stay as they are';
 
 CREATE FUNCTION resume_maintenance(p_parent_table text DEFAULT NULL)
 	RETURNS bigint
@@ -953,6 +1055,40 @@ CREATE FUNCTION partition_gap_fill(p_parent_table regclass)
 	AS 'MODULE_PATHNAME', 'partmgr_partition_gap_fill' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION partition_gap_fill(regclass) IS 'make the missing partitions between the first and the last; returns how many';
 
+CREATE FUNCTION create_partition_time(
+	p_parent_table text,
+	p_partition_times timestamptz[],
+	p_start_partition text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_partition_exact' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_partition_time(text, timestamptz[], text) IS 'make partitions that begin exactly there, where there is room';
+CREATE FUNCTION create_partition_time(
+	p_parent_table regclass,
+	p_partition_times timestamptz[],
+	p_start_partition text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_partition_exact' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_partition_time(regclass, timestamptz[], text) IS 'make partitions that begin exactly there, where there is room';
+
+CREATE FUNCTION create_partition_id(
+	p_parent_table text,
+	p_partition_ids bigint[],
+	p_start_partition text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_partition_exact' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_partition_id(text, bigint[], text) IS 'make partitions that begin exactly there, where there is room';
+CREATE FUNCTION create_partition_id(
+	p_parent_table regclass,
+	p_partition_ids bigint[],
+	p_start_partition text DEFAULT NULL
+)
+	RETURNS boolean
+	AS 'MODULE_PATHNAME', 'partmgr_create_partition_exact' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION create_partition_id(regclass, bigint[], text) IS 'make partitions that begin exactly there, where there is room';
+
 CREATE FUNCTION drop_old_partitions(p_parent_table text, p_months int, p_dry_run boolean DEFAULT false)
 	RETURNS TABLE (parent_table regclass, partition_name text, range text, row_estimate bigint,
 		bytes bigint, action text)
@@ -978,6 +1114,54 @@ CREATE FUNCTION drop_old_partitions(p_parent_table regclass, p_retention text DE
 		bytes bigint, action text)
 	AS 'MODULE_PATHNAME', 'partmgr_drop_old_partitions' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION drop_old_partitions(regclass, text, boolean) IS 'retire partitions by the configured retention, or another one';
+
+CREATE FUNCTION drop_partition_time(
+	p_parent_table text,
+	p_retention interval DEFAULT NULL,
+	p_keep_table boolean DEFAULT NULL,
+	p_keep_index boolean DEFAULT NULL,
+	p_retention_schema text DEFAULT NULL,
+	p_reference_timestamp timestamptz DEFAULT CURRENT_TIMESTAMP
+)
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'partmgr_drop_partition_asked' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_partition_time(text, interval, boolean, boolean, text, timestamptz) IS 'retire partitions by the configured retention, or another one; returns how many';
+CREATE FUNCTION drop_partition_time(
+	p_parent_table regclass,
+	p_retention interval DEFAULT NULL,
+	p_keep_table boolean DEFAULT NULL,
+	p_keep_index boolean DEFAULT NULL,
+	p_retention_schema text DEFAULT NULL,
+	p_reference_timestamp timestamptz DEFAULT CURRENT_TIMESTAMP
+)
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'partmgr_drop_partition_asked' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_partition_time(regclass, interval, boolean, boolean, text, timestamptz) IS 'retire partitions by the configured retention, or another one; returns how many';
+
+CREATE FUNCTION drop_partition_id(
+	p_parent_table text,
+	p_retention bigint DEFAULT NULL,
+	p_keep_table boolean DEFAULT NULL,
+	p_keep_index boolean DEFAULT NULL,
+	p_retention_schema text DEFAULT NULL
+)
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'partmgr_drop_partition_asked' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_partition_id(text, bigint, boolean, boolean, text) IS 'retire partitions by the configured retention, or another one; returns how many';
+CREATE FUNCTION drop_partition_id(
+	p_parent_table regclass,
+	p_retention bigint DEFAULT NULL,
+	p_keep_table boolean DEFAULT NULL,
+	p_keep_index boolean DEFAULT NULL,
+	p_retention_schema text DEFAULT NULL
+)
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'partmgr_drop_partition_asked' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION drop_partition_id(regclass, bigint, boolean, boolean, text) IS 'retire partitions by the configured retention, or another one; returns how many';
+
+CREATE PROCEDURE run_analyze(p_skip_locked boolean DEFAULT false, p_quiet boolean DEFAULT false, p_parent_table text DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'partmgr_run_analyze' LANGUAGE C;
+COMMENT ON PROCEDURE run_analyze(boolean, boolean, text) IS 'ANALYZE the parents of all sets, or of one, with a commit after each';
 
 CREATE FUNCTION analyze_partitions(p_parent_table text)
 	RETURNS TABLE (partition_name text, row_estimate bigint, last_analyze timestamptz)
@@ -1892,10 +2076,130 @@ CREATE FUNCTION show_partition_name(
 	AS 'MODULE_PATHNAME', 'partmgr_show_partition_name' LANGUAGE C STABLE;
 COMMENT ON FUNCTION show_partition_name(regclass, text) IS 'the partition that a value belongs to, whether it exists or not';
 
+CREATE FUNCTION dump_partitioned_table_definition(p_parent_table text, p_ignore_template_table boolean DEFAULT false)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'partmgr_dump_partitioned_table_definition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION dump_partitioned_table_definition(text, boolean) IS 'the statements that make a set what it is';
+CREATE FUNCTION dump_partitioned_table_definition(
+	p_parent_table regclass,
+	p_ignore_template_table boolean DEFAULT false
+)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'partmgr_dump_partitioned_table_definition' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION dump_partitioned_table_definition(regclass, boolean) IS 'the statements that make a set what it is';
+
 CREATE FUNCTION check_default(p_exact_count boolean DEFAULT true, p_ignore_infinity boolean DEFAULT false)
 	RETURNS TABLE (default_table text, count bigint)
 	AS 'MODULE_PATHNAME', 'partmgr_check_default' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION check_default(boolean, boolean) IS 'the default partitions that hold rows';
+
+--
+-- What scripts written for pg_partman ask
+--
+
+CREATE FUNCTION calculate_time_partition_info(
+	p_time_interval interval,
+	p_start_time timestamptz,
+	p_date_trunc_interval text DEFAULT NULL,
+	OUT base_timestamp timestamptz,
+	OUT datetime_string text
+)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT date_trunc(coalesce(p_date_trunc_interval, CASE
+			WHEN p_time_interval >= '1000 years' THEN 'millennium'
+			WHEN p_time_interval >= '100 years' THEN 'century'
+			WHEN p_time_interval >= '10 years' THEN 'decade'
+			WHEN p_time_interval >= '1 year' THEN 'year'
+			WHEN p_time_interval >= '1 month' THEN 'month'
+			WHEN p_time_interval >= '1 day' THEN 'day'
+			WHEN p_time_interval >= '1 minute' THEN 'hour'
+			ELSE 'minute'
+		END), p_start_time),
+		CASE WHEN p_time_interval < '1 day' THEN 'YYYYMMDD_HH24MISS' ELSE 'YYYYMMDD' END
+$$;
+COMMENT ON FUNCTION calculate_time_partition_info(interval, timestamptz, text) IS 'where the first partition of an interval begins, and how its time is written in names';
+
+CREATE FUNCTION check_control_type(p_parent_schema text, p_parent_tablename text, p_control text)
+	RETURNS TABLE (general_type text, exact_type text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT CASE
+			WHEN t.typname IN ('timestamptz', 'timestamp', 'date') THEN 'time'
+			WHEN t.typname IN ('int2', 'int4', 'int8', 'numeric') THEN 'id'
+			WHEN t.typname IN ('text', 'varchar') THEN 'text'
+			WHEN t.typname = 'uuid' THEN 'uuid'
+		END, t.typname::text
+	FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+	WHERE a.attrelid = to_regclass(format('%I.%I', p_parent_schema, p_parent_tablename)) AND a.attname = p_control
+		AND NOT a.attisdropped
+$$;
+COMMENT ON FUNCTION check_control_type(text, text, text) IS 'the type of a column: time, id, text or uuid, and its name';
+
+CREATE FUNCTION check_name_length(p_object_name text, p_suffix text DEFAULT NULL, p_table_partition boolean DEFAULT false)
+	RETURNS text
+	AS 'MODULE_PATHNAME', 'partmgr_check_name_length' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION check_name_length(text, text, boolean) IS 'a name with something after it, shortened to 63 bytes if it must be';
+
+CREATE FUNCTION partman_safe_obj_name(p_object_name text) RETURNS text
+	LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT CASE WHEN strpos(p_object_name, '.') = 0 THEN quote_ident(p_object_name)
+		ELSE format('%I.%I', split_part(p_object_name, '.', 1), split_part(p_object_name, '.', 2)) END
+$$;
+COMMENT ON FUNCTION partman_safe_obj_name(text) IS 'a name as pg_partman spells it, with quotes around what needs them';
+
+CREATE FUNCTION check_subpart_sameconfig(p_parent_table text)
+	RETURNS TABLE (
+		sub_control text, sub_partition_interval text, sub_partition_type text,
+		sub_premake int, sub_automatic_maintenance text, sub_template_table text,
+		sub_retention text, sub_retention_schema text, sub_retention_keep_index boolean,
+		sub_retention_keep_table boolean, sub_epoch text, sub_constraint_cols text[],
+		sub_optimize_constraint int, sub_infinite_time_partitions boolean, sub_jobmon boolean,
+		sub_inherit_privileges boolean, sub_constraint_valid boolean, sub_date_trunc_interval text,
+		sub_ignore_default_data boolean, sub_default_table boolean, sub_maintenance_order int,
+		sub_retention_keep_publication boolean, sub_control_not_null boolean, sub_detach_before_drop boolean,
+		sub_maintenance_role text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT DISTINCT
+		a.sub_control, a.sub_partition_interval, a.sub_partition_type, a.sub_premake,
+		a.sub_automatic_maintenance, a.sub_template_table::text, a.sub_retention, a.sub_retention_schema,
+		a.sub_retention_keep_index, a.sub_retention_keep_table, a.sub_epoch, a.sub_constraint_cols,
+		a.sub_optimize_constraint, a.sub_infinite_time_partitions, a.sub_jobmon, a.sub_inherit_privileges,
+		a.sub_constraint_valid, a.sub_date_trunc_interval, a.sub_ignore_default_data, a.sub_default_table,
+		a.sub_maintenance_order, a.sub_retention_keep_publication, a.sub_control_not_null, a.sub_detach_before_drop,
+		a.sub_maintenance_role
+	FROM @extschema@.part_config_sub a JOIN pg_inherits h ON h.inhrelid = a.sub_parent
+	WHERE h.inhparent::regclass = p_parent_table
+$$;
+COMMENT ON FUNCTION check_subpart_sameconfig(text) IS 'with what settings the partitions of a set make sub-sets: more than one row if they differ';
+
+CREATE FUNCTION check_subpartition_limits(p_parent_table text, p_type text, OUT sub_min text, OUT sub_max text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT CASE p_type WHEN 'time' THEN i.child_start_time::text WHEN 'id' THEN i.child_start_id::text END,
+		CASE p_type WHEN 'time' THEN i.child_end_time::text WHEN 'id' THEN i.child_end_id::text END
+	FROM @extschema@.part_config c JOIN pg_inherits h ON h.inhparent = c.parent_table,
+		LATERAL @extschema@.show_partition_info(h.inhrelid::regclass) i
+	WHERE h.inhrelid::regclass = p_parent_table
+$$;
+COMMENT ON FUNCTION check_subpartition_limits(text, text) IS 'within which bounds the partitions of a sub-set must lie; null if it is none, or of another kind';
+
+CREATE FUNCTION check_automatic_maintenance_value(p_automatic_maintenance text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT p_automatic_maintenance IN ('on', 'off') $$;
+COMMENT ON FUNCTION check_automatic_maintenance_value(text) IS 'is this a value for part_config.automatic_maintenance?';
+
+CREATE FUNCTION check_epoch_type(p_type text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT p_type IN ('none', 'seconds', 'milliseconds', 'microseconds', 'nanoseconds', 'yyyymmdd', 'yyyymm') $$;
+COMMENT ON FUNCTION check_epoch_type(text) IS 'is this a value for part_config.epoch?';
+
+CREATE FUNCTION check_partition_type(p_type text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT p_type IN ('range', 'list') $$;
+COMMENT ON FUNCTION check_partition_type(text) IS 'is this a value for part_config.partition_type?';
 
 --
 -- The worker

@@ -36,6 +36,7 @@ extern void pm_api_not_managed(Oid relation);
 extern Oid	pm_api_own_set(FunctionCallInfo fcinfo, int argno,
 						   const char *name);
 extern void pm_api_check_no_holds(Oid parent);
+extern void pm_api_check_retention_schema(const PartSet *set, const char *schema);
 extern List *pm_api_own_sets(bool automatic_only, bool armed_only);
 
 /* ---------- statistics ---------- */

@@ -150,20 +150,41 @@ partmgr_create_parent(PG_FUNCTION_ARGS)
 
 /* ---------- release, resume ---------- */
 
+static void
+tell_removed(Oid parent, const char *table, bool removed)
+{
+	ereport(NOTICE,
+			(removed ? errmsg("table %s is removed from %s", pm_qualified_name(parent), table) :
+			 errmsg("there is nothing of table %s in %s", pm_qualified_name(parent), table)));
+}
+
 /*
- * partmgr_config_cleanup(p_parent_table) forgets a set; its tables stay.  A hold
- * is not forgotten by the way: whoever ends it says so.
+ * partmgr_config_cleanup(p_parent_table, p_config_table, p_config_sub_table,
+ * p_template_table) forgets a set; its tables stay.  A hold is not forgotten by the
+ * way: whoever ends it says so.
  */
 Datum
 partmgr_config_cleanup(PG_FUNCTION_ARGS)
 {
+	const bool	replace = true;
 	Oid			parent;
+	bool		config;
+	bool		drop_template;
 
 	pm_api_require();
 	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
-	pm_api_check_no_holds(parent);
-	pm_exclude_forget(parent);
-	(void) pm_set_forget(parent);
+	config = required_bool(fcinfo, 1, "p_config_table");
+	drop_template = required_bool(fcinfo, 3, "p_template_table");
+	if (config)
+		pm_api_check_no_holds(parent);
+	if (required_bool(fcinfo, 2, "p_config_sub_table"))
+		tell_removed(parent, "part_config_sub", pm_config_delete_sub(parent));
+	if (config)
+	{
+		pm_exclude_forget(parent);
+		tell_removed(parent, "part_config", drop_template ? pm_set_forget(parent) :
+					 pm_config_delete(parent, !replace));
+	}
 	PG_RETURN_VOID();
 }
 
@@ -248,8 +269,8 @@ static void
 set_row_text(ConfigRow *row, const char *column, const char *text)
 {
 	int			attnum = column_number(row->desc, column);
-	Datum		value = CStringGetTextDatum(text);
-	bool		isnull = false;
+	Datum		value = text ? CStringGetTextDatum(text) : (Datum) 0;
+	bool		isnull = (text == NULL);
 
 	row->tuple = heap_modify_tuple_by_cols(row->tuple, row->desc, 1, &attnum,
 										   &value, &isnull);
@@ -283,11 +304,11 @@ check_unchanged(const ConfigRow *old_row, const ConfigRow *new_row)
 }
 
 /*
- * check_retention_schema refuses a schema that is not the table owner's own:
+ * pm_api_check_retention_schema refuses a schema that is not the table owner's own:
  * its owner could take over what is moved there.
  */
-static void
-check_retention_schema(const PartSet *set, const char *schema)
+void
+pm_api_check_retention_schema(const PartSet *set, const char *schema)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum(schema));
 	Oid			owner;
@@ -487,6 +508,51 @@ settle_origin(const PartSet *set, const PmConfigText *text, ConfigRow *row)
 	set_row_text(row, "grid_origin", pm_position_text(&set->key, origin));
 }
 
+/*
+ * take_datetime lets a datetime_string that is new say what name_format is to be;
+ * old_row is NULL for an INSERT.
+ */
+static void
+take_datetime(const PartSet *set, const ConfigRow *old_row, ConfigRow *row)
+{
+	char	   *datetime = row_text(row, "datetime_string");
+	char	   *format = row_text(row, "name_format");
+	char	   *problem;
+
+	if (datetime == NULL || (old_row ? same_text(row_text(old_row, "datetime_string"), datetime) ||
+							 !same_text(row_text(old_row, "name_format"), format) : format != NULL))
+		return;
+	format = pm_name_from_datetime(datetime, &problem);
+	if (format == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("configuration of table \"%s\" is not valid: datetime_string: %s",
+						set->name, problem),
+				 errhint("Leave it out, and set name_format.")));
+	set_row_text(row, "name_format", format);
+}
+
+/*
+ * settle_names lets name_format be null where it is the default one, and
+ * datetime_string say the same.  The set's grid is known.
+ */
+static void
+settle_names(const PartSet *set, ConfigRow *row)
+{
+	char	   *format = row_text(row, "name_format");
+	char	   *datetime = row_text(row, "datetime_string");
+	const char *settled;
+
+	if (datetime != NULL && same_text(format, pm_name_default_format(&set->key, &set->grid)))
+	{
+		set_row_text(row, "name_format", NULL);
+		format = NULL;
+	}
+	settled = pm_name_datetime(format, datetime, &set->key, &set->grid);
+	if (!same_text(settled, datetime))
+		set_row_text(row, "datetime_string", settled);
+}
+
 /* read_config_text sets the columns of a row that have to be read. */
 static void
 read_config_text(const ConfigRow *row, PmConfigText *text)
@@ -535,10 +601,12 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 		check_unchanged(&old_row, &row);
 	set = row_set(&row);
 	settle_control(set, &row);
+	take_datetime(set, is_update ? &old_row : NULL, &row);
 	read_config_text(&row, &text);
 	settle_origin(set, &text, &row);
 	text.origin = row_text(&row, "grid_origin");
 	pm_create_check_set(set, &text);
+	settle_names(set, &row);
 
 	set->archive_function = row_text(&row, "archive_function");
 	if (is_update && set->archive_function != NULL &&
@@ -547,7 +615,7 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 	schema = row_text(&row, "retention_schema");
 	if (is_update && schema != NULL &&
 		!same_text(row_text(&old_row, "retention_schema"), schema))
-		check_retention_schema(set, schema);
+		pm_api_check_retention_schema(set, schema);
 	if (is_update)
 	{
 		check_cold(set, &old_row, &row);

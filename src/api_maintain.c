@@ -94,7 +94,11 @@ carry_out(Oid parent, const PmOrder *order)
 		return outcomes;
 	}
 	if (!order->dry_run)
+	{
 		check_armed(parent);
+		if (order->create && order->retire && pm_is_suspended(pm_config_read_one(parent)))
+			return NIL;
+	}
 	return pm_maintain(parent, order);
 }
 

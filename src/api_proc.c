@@ -18,27 +18,29 @@
 #include "nodes/parsenodes.h"
 #include "storage/latch.h"
 #include "tcop/pquery.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
 
 PG_FUNCTION_INFO_V1(partmgr_run_maintenance_proc);
+PG_FUNCTION_INFO_V1(partmgr_run_analyze);
 
 /* a latch cannot be waited for longer than fits an int */
 #define MAX_SLEEP_MS 3600000
 
 /* check_may_commit raises an error if the procedure cannot commit here. */
 static void
-check_may_commit(FunctionCallInfo fcinfo)
+check_may_commit(FunctionCallInfo fcinfo, const char *procedure, const char *hint)
 {
 	CallContext *context = (CallContext *) fcinfo->context;
 
 	if (context == NULL || !IsA(context, CallContext) || context->atomic)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("run_maintenance_proc() cannot run inside a transaction block"),
-				 errhint("Call it on its own, or use run_maintenance().")));
+				 errmsg("%s() cannot run inside a transaction block", procedure),
+				 errhint("Call it on its own, or use %s().", hint)));
 }
 
 /* pm_procedure_wait sleeps, without a snapshot or a lock, and can be cancelled. */
@@ -99,7 +101,7 @@ partmgr_run_maintenance_proc(PG_FUNCTION_ARGS)
 	List	   *parents;
 	ListCell   *lc;
 
-	check_may_commit(fcinfo);
+	check_may_commit(fcinfo, "run_maintenance_proc", "run_maintenance");
 	pm_api_require();
 	if (RecoveryInProgress())
 		PG_RETURN_VOID();
@@ -130,5 +132,60 @@ partmgr_run_maintenance_proc(PG_FUNCTION_ARGS)
 	}
 	pm_spi_procedure_end();
 	MemoryContextDelete(run_context);
+	PG_RETURN_VOID();
+}
+
+/* analyze_one analyzes one parent with its partitions, in a transaction of its own. */
+static void
+analyze_one(Oid parent, bool skip_locked, bool quiet)
+{
+	PartSet    *set;
+
+	EnsurePortalSnapshotExists();
+	/* another session may have dropped the set, or given it away */
+	if (!pm_api_owns(parent) || (set = pm_config_read_one(parent)) == NULL)
+		return;
+	pm_ddl_analyze_set(set, skip_locked);
+	if (!quiet)
+		ereport(NOTICE, (errmsg("analyzed table %s", pm_full_name(set))));
+}
+
+/*
+ * partmgr_run_analyze(p_skip_locked, p_quiet, p_parent_table) analyzes the parents of
+ * all sets of the caller, or of one, each in a transaction of its own.
+ *
+ * Waits for SHARE UPDATE EXCLUSIVE on each table, without any other lock, unless it
+ * is to leave out what is locked.
+ */
+Datum
+partmgr_run_analyze(PG_FUNCTION_ARGS)
+{
+	const bool	automatic_only = true;
+	const bool	armed_only = true;
+	MemoryContext context;
+	MemoryContext old;
+	List	   *parents;
+	ListCell   *lc;
+
+	check_may_commit(fcinfo, "run_analyze", "analyze_partitions");
+	pm_api_require();
+	pm_arg_not_null(fcinfo, 0, "p_skip_locked");
+	pm_arg_not_null(fcinfo, 1, "p_quiet");
+	context = AllocSetContextCreate(PortalContext, "partmgr procedure", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	parents = PG_ARGISNULL(2) ? pm_api_own_sets(!automatic_only, !armed_only) :
+		list_make1_oid(pm_api_own_set(fcinfo, 2, "p_parent_table"));
+
+	pm_spi_procedure_begin();
+	MemoryContextSwitchTo(context);
+	foreach(lc, parents)
+	{
+		analyze_one(lfirst_oid(lc), PG_GETARG_BOOL(0), PG_GETARG_BOOL(1));
+		pm_spi_procedure_commit();
+		MemoryContextSwitchTo(context);
+	}
+	pm_spi_procedure_end();
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 	PG_RETURN_VOID();
 }

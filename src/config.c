@@ -297,7 +297,7 @@ pm_config_parents(bool automatic_only, bool armed_only)
 
 	return pm_config_select_oids("SELECT c.parent_table::oid FROM %c c"
 								 " JOIN pg_class r ON r.oid = c.parent_table"
-								 " WHERE (NOT $1 OR c.automatic_maintenance = 'on')"
+								 " WHERE (NOT $1 OR c.automatic_maintenance = 'on' AND NOT c.undo_in_progress)"
 								 " AND (NOT $2 OR EXISTS (SELECT FROM %s s WHERE s.parent_table = c.parent_table))"
 								 " ORDER BY c.maintenance_order NULLS LAST, r.relname, c.parent_table::oid",
 								 2, types, values);
@@ -366,6 +366,23 @@ pm_config_insert(const PartSet *set, const char *const *columns,
 						  names.data, params.data),
 				 ncolumns + 1, types, datums, nulls);
 	pm_spi_end(&spi);
+}
+
+/* pm_config_set_undo writes down that a set is being undone, unless that is written. */
+void
+pm_config_set_undo(Oid parent)
+{
+	(void) pm_config_write("UPDATE %c SET undo_in_progress = true"
+						   " WHERE parent_table = $1::regclass AND NOT undo_in_progress",
+						   1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(parent)}, NULL);
+}
+
+/* pm_config_delete_sub forgets with what settings partitions become sets; false if it was not said. */
+bool
+pm_config_delete_sub(Oid parent)
+{
+	return pm_config_write("DELETE FROM %b WHERE sub_parent = $1::regclass",
+						   1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(parent)}, NULL) > 0;
 }
 
 /* pm_config_set_interval changes the width of new partitions; without keeps_name, their names. */

@@ -76,6 +76,8 @@ typedef enum ConfigColumn
 	CFG_CONSTRAINT_COLS,
 	CFG_OPTIMIZE_CONSTRAINT,
 	CFG_CONSTRAINT_VALID,
+	CFG_UNDO,
+	CFG_ASYNC,
 	CFG_COLUMNS
 } ConfigColumn;
 
@@ -117,7 +119,9 @@ static const char *const column_names[] = {
 	[CFG_TEMPLATE] = "template_table",
 	[CFG_CONSTRAINT_COLS] = "constraint_cols",
 	[CFG_OPTIMIZE_CONSTRAINT] = "optimize_constraint",
-	[CFG_CONSTRAINT_VALID] = "constraint_valid"
+	[CFG_CONSTRAINT_VALID] = "constraint_valid",
+	[CFG_UNDO] = "undo_in_progress",
+	[CFG_ASYNC] = "async_partitioning_in_progress"
 };
 
 StaticAssertDecl(lengthof(column_names) == CFG_COLUMNS,
@@ -211,9 +215,9 @@ names_of(const ConfigRow *row, ConfigColumn column)
 	return is_null(row, column) ? NIL : pm_config_names(value_of(row, column));
 }
 
-/* what becomes of partitions that retention takes */
-static PmRetire
-retire_of(const PartSet *set)
+/* pm_config_retire tells what becomes of partitions that retention takes. */
+PmRetire
+pm_config_retire(const PartSet *set)
 {
 	if (set->retention_schema)
 		return RETIRE_MOVE;
@@ -245,7 +249,7 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	set->detach_before_drop = bool_of(row, CFG_DETACH_BEFORE_DROP);
 	set->archive_function = text_of(row, CFG_ARCHIVE_FUNCTION);
 	set->cancel_blockers = strcmp(text_of(row, CFG_ABORT_AFTER_WAIT), "blockers") == 0;
-	set->retire = retire_of(set);
+	set->retire = pm_config_retire(set);
 	set->analyze_parent = bool_of(row, CFG_ANALYZE_PARENT);
 	set->cold_vacuum = bool_of(row, CFG_COLD_VACUUM);
 	set->cold_reindex = bool_of(row, CFG_COLD_REINDEX);
@@ -254,7 +258,10 @@ fill_set(PartSet *set, const ConfigRow *row, const char *backfill)
 	set->cold_cluster = text_of(row, CFG_COLD_CLUSTER);
 	set->cold_compression = text_of(row, CFG_COLD_COMPRESSION);
 	set->drain_default = bool_of(row, CFG_DRAIN_DEFAULT);
-	set->on_demand = bool_of(row, CFG_ON_DEMAND);
+	set->undo_in_progress = bool_of(row, CFG_UNDO);
+	set->async_in_progress = !is_null(row, CFG_ASYNC);
+	/* a partition made for a row would be undone in turn, and so on */
+	set->on_demand = bool_of(row, CFG_ON_DEMAND) && !set->undo_in_progress;
 	set->on_demand_window = int_of(row, CFG_ON_DEMAND_WINDOW);
 	set->is_full = bool_of(row, CFG_SET_FULL);
 	set->has_limits = pm_bound_limits(set->parent, &set->key, &set->limits);

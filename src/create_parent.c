@@ -21,10 +21,14 @@
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "create_parent.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 
@@ -372,7 +376,9 @@ write_config(const PartSet *set, const CreateOrder *order,
 		{"on_demand", order->on_demand ? "true" : "false"},
 		{"template_table", OidIsValid(set->template_table) ? pm_qualified_name(set->template_table) : NULL},
 		{"constraint_cols", set->constraint_cols == NIL ? NULL :
-		OidOutputFunctionCall(F_ARRAY_OUT, pm_config_text_array(set->constraint_cols))}
+		OidOutputFunctionCall(F_ARRAY_OUT, pm_config_text_array(set->constraint_cols))},
+		{"date_trunc_interval", order->date_trunc},
+		{"maintenance_role", GetUserNameFromId(GetUserId(), false)}
 	};
 	const char *columns[lengthof(row)];
 	const char *values[lengthof(row)];
@@ -386,6 +392,24 @@ write_config(const PartSet *set, const CreateOrder *order,
 	(void) pm_config_arm(list_make1_oid(set->parent), order->now);
 }
 
+/*
+ * stored_interval writes an interval as the server does by default, whatever the
+ * session's IntervalStyle: scripts compare it.
+ */
+static const char *
+stored_interval(const PartSet *set, const char *text)
+{
+	struct pg_itm itm;
+	char		buf[MAXDATELEN + 1];
+
+	if (set->key.axis == AXIS_ID)
+		return DatumGetCString(DirectFunctionCall1(int8out, DirectFunctionCall1(int8in, CStringGetDatum(text))));
+	interval2itm(*DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(text),
+														ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))), &itm);
+	EncodeInterval(&itm, INTSTYLE_POSTGRES, buf);
+	return pstrdup(buf);
+}
+
 /* make_text writes the set's shape as the configuration says it. */
 static void
 make_text(const PmLook *look, const CreateOrder *order, const SetShape *shape,
@@ -394,7 +418,7 @@ make_text(const PmLook *look, const CreateOrder *order, const SetShape *shape,
 	const PartSet *set = look->set;
 
 	memset(text, 0, sizeof(PmConfigText));
-	text->interval = order->interval;
+	text->interval = stored_interval(set, order->interval);
 	text->retention = order->retention;
 	if (set->key.axis != AXIS_ID)
 		text->time_zone = pg_get_timezone_name(shape->grid.zone);

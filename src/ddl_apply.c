@@ -471,3 +471,17 @@ pm_ddl_analyze(Oid relation, Oid owner, bool only_parent, const char *columns)
 	pm_spi_utility(pm_ddl_analyze_text(relation, only_parent, columns));
 	pm_spi_end(&spi);
 }
+
+/*
+ * pm_ddl_analyze_set collects statistics of a set and of its partitions; what is
+ * locked is waited for, or left out.
+ */
+void
+pm_ddl_analyze_set(const PartSet *set, bool skip_locked)
+{
+	PmSpi		spi;
+
+	pm_spi_begin(&spi, set->owner);
+	pm_spi_utility(psprintf("ANALYZE %s%s", skip_locked ? "(SKIP_LOCKED) " : "", pm_full_name(set)));
+	pm_spi_end(&spi);
+}

@@ -149,6 +149,7 @@ extern void pm_extension_require(PmExtension *ext);
 extern bool pm_config_ready(bool *needs_update);
 extern List *pm_config_parents(bool automatic_only, bool armed_only);
 extern List *pm_config_read(List *parents);
+extern PmRetire pm_config_retire(const PartSet *set);
 extern PartSet *pm_config_read_one(Oid parent);
 extern bool pm_config_exists(Oid parent);
 extern void pm_config_set_interval(Oid parent, const char *interval, bool keeps_name);
@@ -158,11 +159,14 @@ extern bool pm_config_delete(Oid parent, bool replace);
 extern PartSet *pm_config_read_nowait(Oid parent, bool *busy);
 extern List *pm_config_on_demand_nowait(Oid *config);
 extern void pm_config_changed(Oid parent);
+extern void pm_config_set_undo(Oid parent);
+extern bool pm_config_delete_sub(Oid parent);
 extern void pm_config_forget_dangling(void);
 extern int	pm_config_arm(List *parents, TimestampTz now);
 extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
 								   int64 backfill);
 extern List *pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due);
+extern void pm_config_stamp(List *parents, bool failed);
 extern bool pm_config_note_success(List *parents, TimestampTz now);
 extern void pm_config_want_upkeep(Oid parent, TimestampTz now);
 extern bool pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep,
@@ -319,6 +323,10 @@ extern bool pm_constraint_apply(const PartSet *set, Oid table);
 extern void pm_constraint_run(Oid owner, List *statements);
 extern void pm_constraint_maintain(const PmLook *look);
 
+/* ---------- horizon.c ---------- */
+extern bool pm_horizon_is_near(const PmLook *look, int64 now);
+extern bool pm_horizon_find(const PmLook *look, int64 now, int64 *horizon);
+
 /* ---------- size.c ---------- */
 extern int64 pm_size_bytes(Oid relation);
 extern int64 pm_size_blocks(Oid relation);
@@ -377,6 +385,7 @@ extern void pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, Oid 
 extern void pm_ddl_trust(Oid table, const char *name);
 extern Oid	pm_ddl_sub(const PmLook *look, const PmTemplate *tmpl, const Partition *partition, bool has_rows);
 extern void pm_ddl_lock_sub(const PmLook *look, const Partition *partition);
+extern void pm_ddl_analyze_set(const PartSet *set, bool skip_locked);
 extern void pm_ddl_analyze(Oid relation, Oid owner, bool only_parent, const char *columns);
 extern List *pm_ddl_upkeep_statements(const PartSet *set, const PlanStep *step);
 extern char *pm_ddl_upkeep_locks(const PlanStep *step);
@@ -429,9 +438,22 @@ typedef struct PmOrder
 	int			max_create;		/* 0: partmgr.max_create */
 	int			premake;		/* 0: as configured */
 	const char *retention;		/* NULL: as configured */
+	const struct PmRetireAsk *ask;	/* how it is carried out; NULL: as configured */
+	TimestampTz reference;		/* from when age is counted; 0: now */
+	List	   *wanted;			/* of int64 *: make partitions that start exactly there */
 	bool		has_backfill;
 	int64		backfill;
 } PmOrder;
+
+/* what a call wants to become of partitions, in place of the configuration */
+typedef struct PmRetireAsk
+{
+	bool		has_keep_table;
+	bool		keep_table;
+	bool		has_keep_index;
+	bool		keep_index;
+	const char *schema;			/* or NULL */
+} PmRetireAsk;
 
 /* what became of a step */
 typedef struct PmOutcome

@@ -308,14 +308,17 @@ pm_key_add(const PartKey *key, const PartGrid *grid,
 
 /*
  * pm_key_default_origin is where a grid starts that nobody gave a start:
- * midnight in the set's zone, of a Monday if it goes by weeks.
+ * midnight in the set's zone, of a Monday if it goes by weeks, of the first day of
+ * 2001 if it goes by centuries.
  */
 int64
 pm_key_default_origin(const PartKey *key, const PartInterval *interval,
 					  pg_tz *zone)
 {
 	bool		by_weeks = (interval->days != 0 && interval->days % 7 == 0);
-	int64		wall = by_weeks ? 2 * USECS_PER_DAY : 0;	/* 2000-01-03 */
+	bool		by_centuries = (interval->months != 0 && interval->months % (100 * MONTHS_PER_YEAR) == 0);
+	int64		wall = by_weeks ? 2 * USECS_PER_DAY :	/* 2000-01-03 */
+		by_centuries ? 366 * USECS_PER_DAY : 0;
 
 	if (key->axis == AXIS_ID)
 		return 0;

@@ -49,7 +49,8 @@ plan_ahead(const PmLook *look, const PmOrder *order)
 
 	if (look->set->problem || look->set->key.axis == AXIS_ID ||
 		look->set->has_backfill || order->retention || order->upkeep ||
-		(order->list_held && look->set->has_holds))
+		(order->list_held && look->set->has_holds) ||
+		!pm_horizon_is_near(look, pm_key_now(&look->set->key, look->set->grid.zone, order->now)))
 		return NULL;
 	pm_find_point(look, order, &point);
 	return pm_plan(look->set, look->partitions, &point);
@@ -158,6 +159,26 @@ try_lock(Oid parent)
 	return pm_attempt(call_lock, &parent);
 }
 
+/*
+ * pm_is_suspended tells whether a set is not maintained for the time being, and
+ * says so: its partitions are being undone, or pg_partman was moving its rows.
+ */
+bool
+pm_is_suspended(const PartSet *set)
+{
+	if (!set->undo_in_progress && !set->async_in_progress)
+		return false;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("partition set %s is not maintained: %s", pm_full_name(set),
+					set->undo_in_progress ? "undo_partition() has begun" :
+					"part_config says that asynchronous partitioning is in progress"),
+			 errhint("When that has been given up, set %s in part_config.",
+					 set->undo_in_progress ? "undo_in_progress to false" :
+					 "async_partitioning_in_progress to null")));
+	return true;
+}
+
 /* what a run over many sets knows of them */
 typedef struct AllRun
 {
@@ -231,6 +252,8 @@ lock_sets(AllRun *run, List *parents)
 		ErrorData  *edata;
 
 		CHECK_FOR_INTERRUPTS();
+		if (!run->order->dry_run && pm_is_suspended(look->set))
+			continue;
 		if (plan && plan->steps == NIL && plan->stale == NIL)
 		{
 			run->succeeded = lappend_oid(run->succeeded, parent);
@@ -294,4 +317,6 @@ pm_maintain_all(List *parents, const PmOrder *order, List **outcomes)
 		return;
 	pm_log_outcomes(run.unlogged);
 	(void) pm_config_note_success(run.succeeded, order->now);
+	if (order->create && order->retire)
+		pm_config_stamp(run.succeeded, false);
 }

@@ -72,7 +72,8 @@ find_anchor(const PmLook *look, const PmOrder *order, PlanPoint *point)
 	else
 	{
 		point->has_anchor = true;
-		point->anchor = pm_key_now(key, look->set->grid.zone, order->now);
+		point->anchor = pm_key_now(key, look->set->grid.zone,
+								   order->reference ? order->reference : order->now);
 	}
 }
 
@@ -137,6 +138,8 @@ pm_find_point(const PmLook *look, const PmOrder *order, PlanPoint *point)
 {
 	memset(point, 0, sizeof(PlanPoint));
 	find_anchor(look, order, point);
+	if (order->create && !order->uncapped && order->premake == 0 && look->set->key.axis != AXIS_ID)
+		point->has_horizon = pm_horizon_find(look, point->anchor, &point->horizon);
 	point->max_create = order->uncapped ? PM_MAX_PARTITIONS :
 		order->max_create > 0 ? order->max_create : pm_max_create;
 	point->now = order->now;
@@ -165,7 +168,8 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 	if (order->upkeep)
 		pm_upkeep_read(set, look->partitions);
 	pm_find_point(look, order, &point);
-	plan = pm_plan(set, look->partitions, &point);
+	plan = order->wanted ? pm_plan_exact(set, look->partitions, order->wanted) :
+		pm_plan(set, look->partitions, &point);
 	if (order->upkeep)
 		pm_policy_plan(look, &point, plan);
 	if (plan->steps == NIL)
@@ -173,7 +177,7 @@ pm_maintenance_decide(const PmLook *look, const PmOrder *order, PmTemplate **tmp
 
 	*tmpl = only_retires(plan) ? pm_catalog_retire_template(look) :
 		pm_catalog_template(look);
-	if (pm_count_creations(plan) * tables > FEW_CREATIONS)
+	if (pm_count_creations(plan) * tables > FEW_CREATIONS && order->wanted == NIL)
 	{
 		int			budget = Max(pm_catalog_lock_budget(*tmpl) / tables, 1);
 
@@ -447,8 +451,21 @@ pm_note_full(const PmLook *look, const PartPlan *plan)
 		pm_sub_note_full(look->set, pm_plan_is_full(look->set, look->partitions));
 }
 
+/* has partitions be retired as a call asks for, whatever the configuration says */
+static void
+apply_ask(PartSet *set, const PmRetireAsk *ask)
+{
+	if (ask->has_keep_table)
+		set->drops = !ask->keep_table;
+	if (ask->has_keep_index)
+		set->retention_keep_index = ask->keep_index;
+	if (ask->schema)
+		set->retention_schema = pstrdup(ask->schema);
+	set->retire = pm_config_retire(set);
+}
+
 static PmLook *
-look_at(Oid parent)
+look_at(Oid parent, const PmOrder *order)
 {
 	PartSet    *set = pm_config_read_one(parent);
 
@@ -457,6 +474,8 @@ look_at(Oid parent)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table %s is not managed by partmgr", pm_qualified_name(parent)),
 				 errhint("Use create_parent() to manage it.")));
+	if (order->ask)
+		apply_ask(set, order->ask);
 	return pm_catalog_look(set);
 }
 
@@ -544,7 +563,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	{
 		if (locked)
 			LockRelationOid(parent, ShareUpdateExclusiveLock);
-		look = look_at(parent);
+		look = look_at(parent, order);
 	}
 	plan = pm_maintenance_decide(look, order, &tmpl);
 	if (order->dry_run)
@@ -553,7 +572,7 @@ pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order)
 	if (plan->steps != NIL && !locked)
 	{
 		LockRelationOid(parent, ShareUpdateExclusiveLock);
-		look = look_at(parent);
+		look = look_at(parent, order);
 		plan = pm_maintenance_decide(look, order, &tmpl);
 	}
 	PM_FAILPOINT("maintain-looked");
@@ -609,6 +628,8 @@ pm_maintain(Oid parent, const PmOrder *order)
 	pm_lockwait_run(parent, pm_maintain_call, &call);
 	pm_log_outcomes(call.outcomes);
 	(void) pm_config_note_success(list_make1_oid(parent), order->now);
+	if (order->create && order->retire)
+		pm_config_stamp(list_make1_oid(parent), false);
 	return call.outcomes;
 }
 

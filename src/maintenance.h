@@ -24,6 +24,7 @@ extern List *pm_maintain_set(Oid parent, PmLook *look, const PmOrder *order);
 extern void pm_maintain_call(void *arg);
 extern void pm_find_point(const PmLook *look, const PmOrder *order,
 						  PlanPoint *point);
+extern bool pm_is_suspended(const PartSet *set);
 extern int	pm_count_creations(const PartPlan *plan);
 extern PmOutcome *pm_make_outcome(const PmLook *look, PlanStep *step,
 								  const char *status);

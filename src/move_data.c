@@ -385,6 +385,9 @@ undo_batch(const PmLook *look, const Partition *child, Oid target, const PmMove 
 	if (!edge_key(look->set, pm_full_name(child), "true", false, &raw))
 		return move_rows(look->set, child->oid, target, "true", move);
 	batch = batch_of(look->set, &all, move->interval ? move->interval : &look->set->grid.interval, raw, false);
+	/* pg_partman's batches have both their ends */
+	if (!batch.upper_open && batch.upper_raw < PG_INT64_MAX)
+		batch.upper_raw++;
 	batch.lower_open = true;
 	return move_rows(look->set, child->oid, target, range_test(look->set, &batch), move);
 }
@@ -405,6 +408,7 @@ pm_undo(Oid parent, Oid target, const PmMove *move, bool keep, int *partitions, 
 	*rows = 0;
 	check_references(parent);
 	LockRelationOid(parent, ShareUpdateExclusiveLock);
+	pm_config_set_undo(parent);
 	for (;;)
 	{
 		PmLook	   *look = look_at(parent);

@@ -219,6 +219,8 @@ typedef struct PartSet
 	int			premake;
 	bool		automatic;		/* automatic_maintenance = 'on' */
 	bool		is_armed;		/* has a part_state row; false after a restore */
+	bool		undo_in_progress;
+	bool		async_in_progress;
 	bool		has_retention;
 	PartInterval retention;
 	int			retention_partitions;	/* 0: any number */
@@ -349,6 +351,8 @@ typedef struct PlanPoint
 {
 	bool		has_anchor;		/* false: an id set that never had a row */
 	int64		anchor;			/* now, or the highest key, on the axis */
+	bool		has_horizon;	/* rows come in ahead of now, up to a partition */
+	int64		horizon;		/* that begins here */
 	TimestampTz now;			/* the clock, for graces */
 	int			max_create;		/* cap of one run */
 	int			max_far;		/* intervals beyond the last partition at which a
@@ -391,6 +395,9 @@ extern char *pm_name_format_problem(const char *format, const PartKey *key,
 extern char *pm_name_partition(const char *parent, const char *format,
 							   const PartKey *key, const PartGrid *grid,
 							   const PartBound *bound);
+extern char *pm_name_from_datetime(const char *datetime, char **problem);
+extern const char *pm_name_datetime(const char *format, const char *datetime,
+									const PartKey *key, const PartGrid *grid);
 extern char *pm_name_default(const char *parent);
 extern char *pm_name_suffixed(const char *parent, const char *suffix);
 extern char *pm_name_detect(const char *parent, const PartKey *key,
@@ -399,6 +406,7 @@ extern char *pm_name_detect(const char *parent, const PartKey *key,
 /* ---------- plan*.c, window.c: pure ---------- */
 extern PartPlan *pm_plan(const PartSet *set, List *partitions,
 						 const PlanPoint *point);
+extern PartPlan *pm_plan_exact(const PartSet *set, List *partitions, List *wanted);
 extern void pm_plan_expire(const PartSet *set, List *partitions,
 						   const PlanPoint *point);
 extern char *pm_plan_retires_again(const PartSet *set, List *partitions,

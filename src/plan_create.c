@@ -38,6 +38,7 @@ typedef struct Creation
 	bool		has_current;	/* false: the type cannot hold its lower bound */
 	int64		current;
 	int64		start;
+	int			premake;		/* cells ahead: more than the set's where rows are ahead */
 
 	int			made;
 	bool		is_full;		/* the cap of the run is reached */
@@ -144,7 +145,7 @@ create_reason(const Creation *creation, const PartBound *cell,
 		bound->lower != cell->lower || bound->upper != cell->upper;
 
 	if (is_inside(creation, hole) &&
-		(is_clipped || ahead < 0 || ahead > creation->work->set->premake))
+		(is_clipped || ahead < 0 || ahead > creation->premake))
 		return "gap between existing partitions";
 	if (is_clipped)
 		return "bridges the old interval to the new one";
@@ -152,7 +153,7 @@ create_reason(const Creation *creation, const PartBound *cell,
 		return "current partition";
 	if (ahead > 0)
 		return psprintf("%d of %d ahead", ahead,
-						creation->work->set->premake);
+						creation->premake);
 	return hole->lower_open ? "from the requested start on" :
 		"missing since the last run";
 }
@@ -254,7 +255,7 @@ walk_ahead(Creation *creation, bool is_far)
 	for (int ahead = 0; h < creation->nholes; ahead++)
 	{
 		/* beyond what is kept ahead only gaps are filled, if that is asked for */
-		if (ahead > set->premake)
+		if (ahead > creation->premake)
 		{
 			if (!is_far || !is_inside(creation, &creation->holes[h]))
 				return;
@@ -273,7 +274,7 @@ walk_ahead(Creation *creation, bool is_far)
 			if (!cell.upper_open && !hole->lower_open &&
 				hole->lower >= cell.upper)
 				break;
-			if (is_far == (ahead > set->premake) &&
+			if (is_far == (ahead > creation->premake) &&
 				!add_cell(creation, &cell, hole, ahead))
 				return;
 			if (hole->upper_open ||
@@ -392,6 +393,25 @@ find_anchor(Creation *creation)
 }
 
 /*
+ * find_premake sets how many cells are kept ahead of the current one: those of the
+ * set, counted from where rows come in.
+ */
+static void
+find_premake(Creation *creation)
+{
+	const PlanPoint *point = creation->work->point;
+	const PartSet *set = creation->work->set;
+	int64		pos = creation->anchor;
+
+	creation->premake = set->premake;
+	if (!point->has_horizon || !creation->has_anchor)
+		return;
+	while (creation->premake < set->premake + point->max_create &&
+		   pm_key_next(&set->key, &set->grid, pos, &pos) && pos <= point->horizon)
+		creation->premake++;
+}
+
+/*
  * find_start sets where the wanted cells begin: where the set is asked to
  * start, or else where it ends if that is before the current cell; with gaps to
  * fill at its very beginning.  Never where retention would take them out.
@@ -495,7 +515,7 @@ report_cap(Creation *creation)
 	PlanWork   *work = creation->work;
 	double		width = typical_width(&work->set->grid.interval);
 	double		end = (double) creation->anchor +
-		((double) work->set->premake + 1) * width;
+		((double) creation->premake + 1) * width;
 	double		left = -creation->made;
 
 	for (int h = 0; h < creation->nholes; h++)
@@ -550,6 +570,7 @@ pm_plan_creation(PlanWork *work, List *partitions)
 	creation.holes = pm_plan_holes(work->set, partitions, &creation.nholes,
 								   &creation.has_cover);
 	find_anchor(&creation);
+	find_premake(&creation);
 	find_start(&creation);
 
 	if (creation.has_anchor)

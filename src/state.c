@@ -32,6 +32,10 @@
 #define LADDER_FIRST_MS 50
 #define LADDER_TRIES 8
 
+/* the sets that the worker maintains */
+#define MAINTAINED \
+	"c.automatic_maintenance = 'on' AND NOT c.undo_in_progress AND c.async_partitioning_in_progress IS NULL"
+
 static Datum
 milliseconds(int64 n)
 {
@@ -101,12 +105,12 @@ pm_config_due(PmLane lane, TimestampTz at, TimestampTz *next_due)
 		sql = "SELECT c.parent_table::oid,"
 			" CASE WHEN s.failures = 0 THEN least(s.next_run, s.last_run + $1) ELSE s.next_run END"
 			" FROM %c c JOIN %s s USING (parent_table)"
-			" WHERE c.automatic_maintenance = 'on'"
+			" WHERE " MAINTAINED
 			" ORDER BY s.failures > 0, c.maintenance_order NULLS LAST, s.next_run, c.parent_table::oid";
 	else
 		sql = "SELECT c.parent_table::oid, s.next_upkeep"
 			" FROM %c c JOIN %s s USING (parent_table)"
-			" WHERE c.automatic_maintenance = 'on' AND s.next_upkeep IS NOT NULL"
+			" WHERE " MAINTAINED " AND s.next_upkeep IS NOT NULL"
 			" ORDER BY s.upkeep_failures > 0, c.maintenance_order NULLS LAST, s.next_upkeep, c.parent_table::oid";
 	rows = pm_spi_select(pm_config_sql(&ext, sql), lane == LANE_CREATE ? 1 : 0,
 						 types, values, NULL);
@@ -173,6 +177,34 @@ note(List *parents, const char *assignments, TimestampTz now, int nargs,
 	" upkeep_blockers = NULL"
 
 /*
+ * pm_config_stamp writes into part_config that sets were maintained just now, or
+ * that it failed; rows that somebody else is writing are left out.  The clock and
+ * not the time of the run, and in the order of maintenance: scripts compare it
+ * within a transaction.
+ */
+void
+pm_config_stamp(List *parents, bool failed)
+{
+	PmExtension ext;
+	PmSpi		spi;
+	Oid			types[] = {OIDARRAYOID, TIMESTAMPTZOID};
+	Datum		values[] = {pm_config_oids(parents), TimestampTzGetDatum(GetCurrentTimestamp())};
+
+	if (parents == NIL || !pm_extension_find(&ext))
+		return;
+	pm_spi_begin(&spi, ext.owner);
+	pm_spi_write_for(list_length(parents),
+					 pm_config_sql(&ext, "UPDATE %c c SET maintenance_last_run = $2 + o.place * interval '1 microsecond'"
+								   " FROM (SELECT l.parent_table, row_number()"
+								   " OVER (ORDER BY l.maintenance_order NULLS LAST, r.relname, r.oid) AS place"
+								   " FROM (SELECT parent_table, maintenance_order FROM %c WHERE parent_table = ANY ($1)"
+								   " FOR NO KEY UPDATE SKIP LOCKED) l JOIN pg_class r ON r.oid = l.parent_table) o"
+								   " WHERE c.parent_table = o.parent_table"),
+					 2, types, values, failed ? " n" : "  ");
+	pm_spi_end(&spi);
+}
+
+/*
  * pm_config_note_success records a run of everything that succeeded.  The next
  * one is an interval after this one was due, so that delays do not add up.
  */
@@ -193,6 +225,7 @@ bool
 pm_config_note_created(Oid parent, TimestampTz now, bool wants_upkeep,
 					   bool has_pending)
 {
+	pm_config_stamp(list_make1_oid(parent), false);
 	return note(list_make1_oid(parent),
 				has_pending ? CREATED ", next_upkeep = CASE WHEN upkeep_failures + upkeep_busy = 0"
 				" THEN least(next_upkeep, $2) ELSE coalesce(next_upkeep, $2) END" :
@@ -238,6 +271,8 @@ pm_config_note_failure(PmLane lane, Oid parent, TimestampTz now, int sqlerrcode,
 		Int32GetDatum(MAX_BACKOFF_FAILURES)
 	};
 
+	if (lane == LANE_CREATE)
+		pm_config_stamp(list_make1_oid(parent), true);
 	return note(list_make1_oid(parent), lane == LANE_CREATE ?
 				"last_run = $2, failures = failures + 1,"
 				" last_sqlstate = $4, last_error = $5, last_error_at = $2,"

@@ -58,7 +58,7 @@ INSERT INTO ev SELECT now() + n * interval '1 day', n FROM generate_series(-4, 2
 UPDATE part_config SET premake = 3, retention = '2 days', $retention;
 UPDATE part_state SET last_success = NULL;
 SQL
-	$config = $node->safe_psql('postgres', 'SELECT to_jsonb(c) FROM part_config c');
+	$config = $node->safe_psql('postgres', q{SELECT to_jsonb(c) - 'maintenance_last_run' FROM part_config c});
 	return;
 }
 
@@ -67,7 +67,7 @@ sub is_whole
 {
 	my ($what) = @_;
 
-	is($node->safe_psql('postgres', 'SELECT to_jsonb(c) FROM part_config c'), $config, "$what: configuration is whole");
+	is($node->safe_psql('postgres', q{SELECT to_jsonb(c) - 'maintenance_last_run' FROM part_config c}), $config, "$what: configuration is whole");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM part_state'), '1', "$what: so is the state");
 	is( $node->safe_psql('postgres', q{
 			SELECT string_agg(relname, ',') FROM pg_class
@@ -99,7 +99,7 @@ sub completes
 	is_whole("$what, completed");
 	is( $node->safe_psql('postgres', q{
 			SELECT count(*) FILTER (WHERE state = 'future'), count(*) FILTER (WHERE state = 'expired') FROM list_partitions('ev')}),
-		'3|0', "$what: with all that was to be done");
+		'5|0', "$what: with all that was to be done, ahead of the row two days ahead");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM ONLY ev_default'), '0', "$what: the default is empty");
 	is($node->safe_psql('postgres', q{SELECT count(*) > 0 FROM pg_class WHERE relnamespace = 'retired'::regnamespace AND relkind = 'r'}),
 		't', "$what: partitions were moved away")
