@@ -226,6 +226,19 @@ pm_config_retire(const PartSet *set)
 	return set->has_grace || set->archive_function ? RETIRE_LATER : RETIRE_DROP;
 }
 
+/* pm_config_ask has partitions be retired as a call asks for, whatever the row says. */
+void
+pm_config_ask(PartSet *set, const PmRetireAsk *ask)
+{
+	if (ask->has_keep_table)
+		set->drops = !ask->keep_table;
+	if (ask->has_keep_index)
+		set->retention_keep_index = ask->keep_index;
+	if (ask->schema)
+		set->retention_schema = pstrdup(ask->schema);
+	set->retire = pm_config_retire(set);
+}
+
 /*
  * fill_set reads a row of part_config into a set whose key is known.  backfill
  * is from its row of part_state.

@@ -144,12 +144,23 @@ typedef struct PmLogEntry
 	int64		lock_us;		/* for how long */
 } PmLogEntry;
 
+/* what a call wants to become of partitions, in place of the configuration */
+typedef struct PmRetireAsk
+{
+	bool		has_keep_table;
+	bool		keep_table;
+	bool		has_keep_index;
+	bool		keep_index;
+	const char *schema;			/* or NULL */
+} PmRetireAsk;
+
 extern bool pm_extension_find(PmExtension *ext);
 extern void pm_extension_require(PmExtension *ext);
 extern bool pm_config_ready(bool *needs_update);
 extern List *pm_config_parents(bool automatic_only, bool armed_only);
 extern List *pm_config_read(List *parents);
 extern PmRetire pm_config_retire(const PartSet *set);
+extern void pm_config_ask(PartSet *set, const PmRetireAsk *ask);
 extern PartSet *pm_config_read_one(Oid parent);
 extern bool pm_config_exists(Oid parent);
 extern void pm_config_set_interval(Oid parent, const char *interval, bool keeps_name);
@@ -438,22 +449,12 @@ typedef struct PmOrder
 	int			max_create;		/* 0: partmgr.max_create */
 	int			premake;		/* 0: as configured */
 	const char *retention;		/* NULL: as configured */
-	const struct PmRetireAsk *ask;	/* how it is carried out; NULL: as configured */
+	const PmRetireAsk *ask;	/* how it is carried out; NULL: as configured */
 	TimestampTz reference;		/* from when age is counted; 0: now */
 	List	   *wanted;			/* of int64 *: make partitions that start exactly there */
 	bool		has_backfill;
 	int64		backfill;
 } PmOrder;
-
-/* what a call wants to become of partitions, in place of the configuration */
-typedef struct PmRetireAsk
-{
-	bool		has_keep_table;
-	bool		keep_table;
-	bool		has_keep_index;
-	bool		keep_index;
-	const char *schema;			/* or NULL */
-} PmRetireAsk;
 
 /* what became of a step */
 typedef struct PmOutcome

@@ -451,19 +451,6 @@ pm_note_full(const PmLook *look, const PartPlan *plan)
 		pm_sub_note_full(look->set, pm_plan_is_full(look->set, look->partitions));
 }
 
-/* has partitions be retired as a call asks for, whatever the configuration says */
-static void
-apply_ask(PartSet *set, const PmRetireAsk *ask)
-{
-	if (ask->has_keep_table)
-		set->drops = !ask->keep_table;
-	if (ask->has_keep_index)
-		set->retention_keep_index = ask->keep_index;
-	if (ask->schema)
-		set->retention_schema = pstrdup(ask->schema);
-	set->retire = pm_config_retire(set);
-}
-
 static PmLook *
 look_at(Oid parent, const PmOrder *order)
 {
@@ -475,7 +462,7 @@ look_at(Oid parent, const PmOrder *order)
 				 errmsg("table %s is not managed by partmgr", pm_qualified_name(parent)),
 				 errhint("Use create_parent() to manage it.")));
 	if (order->ask)
-		apply_ask(set, order->ask);
+		pm_config_ask(set, order->ask);
 	return pm_catalog_look(set);
 }
 
