@@ -84,7 +84,8 @@ SELECT to_regclass('ids_p200') AS newest_stays, to_regclass('ids_p120') AS gone;
 CREATE SCHEMA old;
 CREATE INDEX ON ev (at);
 UPDATE part_config SET retention = '1 day' WHERE parent_table = 'pt.ev';
-SELECT drop_partition_time('pt.ev', p_reference_timestamp := '2020-02-13 10:00+00', p_keep_index := false);
+SELECT drop_partition_time('pt.ev', p_reference_timestamp := '2020-02-13 10:00+00', p_keep_index := false);	-- exactly that old
+SELECT drop_partition_time('pt.ev', p_reference_timestamp := '2020-02-13 10:00:01+00', p_keep_index := false);
 SELECT relname, (SELECT count(*) FROM pg_index WHERE indrelid = c.oid) AS indexes, relispartition
 	FROM pg_class c WHERE relname LIKE 'ev\_p202002%' AND relkind = 'r' ORDER BY 1;
 SELECT drop_partition_time('pt.ev', p_retention := '1 month', p_retention_schema := 'old', p_reference_timestamp := '2021-01-01');
@@ -217,10 +218,13 @@ SELECT relname FROM pg_class WHERE oid IN (SELECT parent_table FROM part_config)
 --
 -- config_cleanup
 --
-INSERT INTO part_config_sub (sub_parent, sub_control, sub_partition_interval) VALUES ('pt.li', 'k', '1');
-SELECT config_cleanup('pt.li', p_config_table := false);
+CREATE TABLE two (id bigint NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (id);
+SELECT create_partition('pt.two', 'id', '10', p_default_table := false, p_template_table := 'false');
+INSERT INTO part_config_sub (sub_parent, sub_control, sub_partition_interval) VALUES ('pt.two', 'at', '1 day');
+SELECT config_cleanup('pt.two', p_config_table := false);
 SELECT config_cleanup('li'::regclass, true, false, false);
-INSERT INTO part_config_sub (sub_parent, sub_control, sub_partition_interval) VALUES ('pt.ids', 'k', '1');
+INSERT INTO part_config_sub (sub_parent, sub_control, sub_partition_interval) VALUES ('pt.two', 'at', '1 day');
+SELECT config_cleanup('pt.two');
 SELECT config_cleanup('pt.ids');
 SELECT count(*) FROM part_config_sub;
 SELECT config_cleanup('pt.ids');
@@ -251,7 +255,7 @@ SELECT create_partition(t, 'id', '10', p_default_table := false) FROM unnest(ARR
 SELECT * FROM check_subpartition_limits('pt.top_p0', 'id');
 SELECT * FROM check_subpartition_limits('pt.top_p0', 'time');
 SELECT * FROM check_subpartition_limits('pt.top', 'id');
-INSERT INTO part_config_sub (sub_parent, sub_control, sub_partition_interval) VALUES ('pt.top_p0', 'id', '10'), ('pt.top_p100', 'id', '20');
+INSERT INTO part_config_sub (sub_parent, sub_control, sub_partition_interval) VALUES ('pt.top_p0', 'at', '1 day'), ('pt.top_p100', 'at', '2 days');
 SELECT sub_control, sub_partition_interval, sub_premake, sub_template_table FROM check_subpart_sameconfig('pt.top') ORDER BY 2;
 SELECT count(*) FROM check_subpart_sameconfig('pt.ev');
 -- tables by their names, and by patterns
@@ -262,4 +266,4 @@ SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace JOIN 
 DROP SCHEMA pt, old, theirs CASCADE;
 DROP ROLE partman_stranger;
 DROP EXTENSION partmgr;
-DROP SCHEMA partman;
+DROP SCHEMA partman CASCADE;

@@ -77,4 +77,4 @@ DROP SCHEMA dt, "Odd" CASCADE;
 REVOKE USAGE ON SCHEMA partman FROM partman_stranger;
 DROP ROLE partman_stranger;
 DROP EXTENSION partmgr;
-DROP SCHEMA partman;
+DROP SCHEMA partman CASCADE;

@@ -385,22 +385,35 @@ partmgr_partition_data_proc(PG_FUNCTION_ARGS)
  * partmgr_partition_data_async(p_parent_table, p_loop_count, p_interval, p_lock_wait,
  * p_lock_wait_tries, p_wait, p_order, p_ignored_columns, p_quiet) drains the default
  * by the engine: rows are never invisible.  Loops and intervals are those of
- * pg_partman, and of no meaning here.
+ * pg_partman, and of no meaning here.  Without a key by which rows can be told
+ * apart it is done a partition at a time.
  */
 Datum
 partmgr_partition_data_async(PG_FUNCTION_ARGS)
 {
 	PmAsked		asked = {.kind = REWRITE_DRAIN, .mode = "online"};
+	PmRewrite	rewrite = {0};
+	MoveCall	call = {0};
+	Loop		loop;
 
 	pm_asked_check_commit(fcinfo);
 	pm_api_require();
-	asked.table = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	asked.table = rewrite.table = call.parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
 	if (!OidIsValid(get_default_partition_oid(asked.table)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s has no default partition", pm_qualified_name(asked.table))));
-	pm_asked_option(&asked, "policy", "strict");
-	return pm_asked_do(fcinfo, &asked);
+	if (pm_rewrite_key(&rewrite) != NULL)
+	{
+		pm_asked_option(&asked, "policy", "strict");
+		return pm_asked_do(fcinfo, &asked);
+	}
+	read_loop(fcinfo, &loop, 1, 4, 5, 8);
+	loop.left = -1;
+	call.move.batches = 1;
+	call.lock_wait = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3);
+	loop_all(fcinfo, &loop, &call, move_call);
+	PG_RETURN_VOID();
 }
 
 /* what the function and the procedure have in common */

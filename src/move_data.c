@@ -19,6 +19,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "ddl_rewrite.h"
 #include "maintenance.h"
@@ -366,7 +367,9 @@ first_child(const PmLook *look)
 	Partition  *first = look->dflt ? look->dflt :
 		look->partitions ? linitial(look->partitions) : NULL;
 
-	if (first && first->relkind != RELKIND_RELATION)
+	/* one whose partitions are all undone holds nothing */
+	if (first && first->relkind != RELKIND_RELATION &&
+		!(first->relkind == RELKIND_PARTITIONED_TABLE && find_inheritance_children(first->oid, NoLock) == NIL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("partition %s is not a plain table", pm_full_name(first)),
@@ -386,7 +389,7 @@ undo_batch(const PmLook *look, const Partition *child, Oid target, const PmMove 
 		return move_rows(look->set, child->oid, target, "true", move);
 	batch = batch_of(look->set, &all, move->interval ? move->interval : &look->set->grid.interval, raw, false);
 	/* pg_partman's batches have both their ends */
-	if (!batch.upper_open && batch.upper_raw < PG_INT64_MAX)
+	if (!batch.upper_open && batch.upper_raw < PG_INT64_MAX && look->set->key.type != NUMERICOID)
 		batch.upper_raw++;
 	batch.lower_open = true;
 	return move_rows(look->set, child->oid, target, range_test(look->set, &batch), move);

@@ -279,7 +279,7 @@ for my $deviation (@deviations)
 	print "deviation: $deviation->{text}: $deviation->{failed} ($deviation->{reason})\n"
 		if $deviation->{failed};
 	print "deviation passes, or is not needed: $deviation->{text}\n"
-		if $only eq '' && ($deviation->{passed} || !$deviation->{failed});
+		if $only eq '' && !$deviation->{failed};
 }
 if ($ENV{PARTMGR_COUNTS})
 {
