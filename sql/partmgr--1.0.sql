@@ -993,6 +993,20 @@ CREATE FUNCTION resume_maintenance(p_parent_table regclass)
 COMMENT ON FUNCTION resume_maintenance(regclass) IS 'let sets that came out of a dump be maintained again; returns how many';
 
 --
+-- Times in a UUID of version 7
+--
+
+CREATE FUNCTION uuid7_time_encoder(ts timestamptz)
+	RETURNS uuid
+	AS 'MODULE_PATHNAME', 'partmgr_uuid7_time_encoder' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION uuid7_time_encoder(timestamptz) IS 'the lowest UUID of version 7 of a time, for bounds and conditions';
+
+CREATE FUNCTION uuid7_time_decoder(uuidv7 text)
+	RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'partmgr_uuid7_time_decoder' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION uuid7_time_decoder(text) IS 'the time in a UUID of version 7';
+
+--
 -- Maintain
 --
 
@@ -1300,13 +1314,15 @@ CREATE FUNCTION convert_table(
 	p_time_zone text DEFAULT NULL,
 	p_name_format text DEFAULT NULL,
 	p_retention text DEFAULT NULL,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
 	p_mode text DEFAULT 'online',
 	p_policy text DEFAULT 'strict',
 	p_rows_per_second int DEFAULT NULL
 )
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION convert_table(text, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; by the worker: returns the number of the rewrite';
+COMMENT ON FUNCTION convert_table(text, text, text, text, text, int, boolean, text, text, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; by the worker: returns the number of the rewrite';
 CREATE PROCEDURE convert_table_proc(
 	p_table text,
 	p_control text,
@@ -1318,12 +1334,14 @@ CREATE PROCEDURE convert_table_proc(
 	p_time_zone text DEFAULT NULL,
 	p_name_format text DEFAULT NULL,
 	p_retention text DEFAULT NULL,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
 	p_mode text DEFAULT 'online',
 	p_policy text DEFAULT 'strict',
 	p_rows_per_second int DEFAULT NULL
 )
 	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C;
-COMMENT ON PROCEDURE convert_table_proc(text, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; in this session';
+COMMENT ON PROCEDURE convert_table_proc(text, text, text, text, text, int, boolean, text, text, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; in this session';
 CREATE FUNCTION convert_table(
 	p_table regclass,
 	p_control text,
@@ -1335,13 +1353,15 @@ CREATE FUNCTION convert_table(
 	p_time_zone text DEFAULT NULL,
 	p_name_format text DEFAULT NULL,
 	p_retention text DEFAULT NULL,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
 	p_mode text DEFAULT 'online',
 	p_policy text DEFAULT 'strict',
 	p_rows_per_second int DEFAULT NULL
 )
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION convert_table(regclass, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; by the worker: returns the number of the rewrite';
+COMMENT ON FUNCTION convert_table(regclass, text, text, text, text, int, boolean, text, text, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; by the worker: returns the number of the rewrite';
 CREATE PROCEDURE convert_table_proc(
 	p_table regclass,
 	p_control text,
@@ -1353,12 +1373,14 @@ CREATE PROCEDURE convert_table_proc(
 	p_time_zone text DEFAULT NULL,
 	p_name_format text DEFAULT NULL,
 	p_retention text DEFAULT NULL,
+	p_time_encoder text DEFAULT NULL,
+	p_time_decoder text DEFAULT NULL,
 	p_mode text DEFAULT 'online',
 	p_policy text DEFAULT 'strict',
 	p_rows_per_second int DEFAULT NULL
 )
 	AS 'MODULE_PATHNAME', 'partmgr_convert_table' LANGUAGE C;
-COMMENT ON PROCEDURE convert_table_proc(regclass, text, text, text, text, int, boolean, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; in this session';
+COMMENT ON PROCEDURE convert_table_proc(regclass, text, text, text, text, int, boolean, text, text, text, text, text, text, text, int) IS 'make a set of a plain table, under its name, while it is used; in this session';
 
 CREATE FUNCTION drain_default(
 	p_parent_table text,

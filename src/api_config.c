@@ -232,6 +232,9 @@ check_unchanged(const ConfigRow *old_row, const ConfigRow *new_row)
 		if (!same_text(row_text(old_row, columns[i]), row_text(new_row, columns[i])))
 			changed = columns[i];
 	}
+	if ((row_text(old_row, "time_encoder") == NULL) != (row_text(new_row, "time_encoder") == NULL) ||
+		(row_text(old_row, "time_decoder") == NULL) != (row_text(new_row, "time_decoder") == NULL))
+		changed = "time_encoder";
 	if (changed != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -327,9 +330,13 @@ check_cold(PartSet *set, const ConfigRow *old_row, const ConfigRow *row)
 		(void) pm_ddl_cluster_index(set);
 }
 
-/* row_set makes a set of the relation that a row is about, with its key. */
+/*
+ * row_set makes a set of the relation that a row is about, with its key.  Functions
+ * that were right once may be gone: that is for maintenance to say, unless they are
+ * what is changed.
+ */
 static PartSet *
-row_set(const ConfigRow *row)
+row_set(const ConfigRow *row, bool new_functions)
 {
 	PartSet    *set = palloc0(sizeof(PartSet));
 	HeapTuple	tuple;
@@ -344,7 +351,9 @@ row_set(const ConfigRow *row)
 	set->name = pstrdup(NameStr(((Form_pg_class) GETSTRUCT(tuple))->relname));
 	set->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
-	if (!pm_catalog_key(set->parent, row_text(row, "epoch"), &set->key, &problem))
+	if (!pm_catalog_key(set->parent, row_text(row, "epoch"), row_text(row, "time_encoder"),
+						row_text(row, "time_decoder"), &set->key, &problem) &&
+		(set->key.kind != KEY_ENCODED || new_functions))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot manage table \"%s\": %s", set->name, problem)));
@@ -522,6 +531,7 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 	PmConfigText text;
 	PartSet    *set;
 	char	   *schema;
+	bool		new_functions;
 
 	row.desc = old_row.desc = RelationGetDescr(data->tg_relation);
 	row.tuple = is_update ? data->tg_newtuple : data->tg_trigtuple;
@@ -535,7 +545,9 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 
 	if (is_update)
 		check_unchanged(&old_row, &row);
-	set = row_set(&row);
+	new_functions = is_update && (is_new_text(&old_row, &row, "time_encoder") ||
+								  is_new_text(&old_row, &row, "time_decoder"));
+	set = row_set(&row, new_functions);
 	settle_control(set, &row);
 	take_datetime(set, is_update ? &old_row : NULL, &row);
 	read_config_text(&row, &text);
@@ -543,6 +555,9 @@ partmgr_config_check(PG_FUNCTION_ARGS)
 	text.origin = row_text(&row, "grid_origin");
 	pm_create_check_set(set, &text);
 	settle_names(set, &row);
+	if (new_functions || (is_update && (is_new_text(&old_row, &row, "partition_interval") ||
+										is_new_text(&old_row, &row, "grid_origin"))))
+		pm_codec_check(set, GetCurrentTransactionStartTimestamp());
 
 	set->archive_function = row_text(&row, "archive_function");
 	if (is_update && set->archive_function != NULL &&

@@ -73,6 +73,8 @@ is_raw_number(const PartKey *key, const char *text)
 	if (key->axis == AXIS_ID || key->type == TIMESTAMPTZOID ||
 		key->type == TIMESTAMPOID || key->type == DATEOID)
 		return false;
+	if (key->codec && key->type != INT8OID && key->type != NUMERICOID)
+		return false;
 	text += text[0] == '-';
 	return text[0] != '\0' && text[strspn(text, "0123456789")] == '\0';
 }
@@ -82,11 +84,20 @@ static char *
 read_end(const PartSet *set, const char *text, int64 *pos)
 {
 	const PartKey *key = &set->key;
+	Datum		value;
+	int64		raw;
 
 	if (text == NULL)
 		return NULL;
 	if (!is_raw_number(key, text))
 		*pos = pm_adopt_position(key, set->grid.zone, text);
+	else if (key->codec)
+	{
+		if (!pm_codec_input(key, text, &value, &raw) || !pm_key_position(key, raw, true, pos))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" is no value of a key of table \"%s\"", text, set->name)));
+	}
 	else if (!pm_key_position(key, DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(text))),
 							  true, pos))
 		ereport(ERROR,

@@ -95,15 +95,15 @@ zone_argument(FunctionCallInfo fcinfo, int argno, const PmAsked *asked)
 	Oid			type = getBaseType(get_atttype(asked->table, get_attnum(asked->table, asked->values[0])));
 	bool		is_number = type == INT2OID || type == INT4OID || type == INT8OID || type == NUMERICOID;
 
-	if (zone != NULL || (is_number && strcmp(asked->values[3], "none") == 0))
+	if (zone != NULL || (is_number && strcmp(asked->values[3], "none") == 0 && PG_ARGISNULL(10)))
 		return zone;
 	return pg_get_timezone_name(session_timezone);
 }
 
 /*
  * partmgr_convert_table(p_table, p_control, p_interval, p_type, p_epoch, p_premake,
- * p_default_table, p_time_zone, p_name_format, p_retention, p_mode, p_policy,
- * p_rows_per_second) makes a set of a plain table, under its name.
+ * p_default_table, p_time_zone, p_name_format, p_retention, p_time_encoder,
+ * p_time_decoder, p_mode, p_policy, p_rows_per_second) makes a set of a plain table, under its name.
  *
  * Locks: see rewrite_copy.c and rewrite_swap.c; p_mode locking: EXCLUSIVE on the
  * table, at the end ACCESS EXCLUSIVE.  Errors: not the owner, what cannot be
@@ -119,6 +119,8 @@ partmgr_convert_table(PG_FUNCTION_ARGS)
 	pm_asked_option(&asked, "time_zone", zone_argument(fcinfo, 7, &asked));
 	pm_asked_option(&asked, "name_format", pm_arg_text(fcinfo, 8));
 	pm_asked_option(&asked, "retention", pm_arg_text(fcinfo, 9));
+	pm_asked_option(&asked, "time_encoder", pm_arg_text(fcinfo, 10));
+	pm_asked_option(&asked, "time_decoder", pm_arg_text(fcinfo, 11));
 	pm_asked_manner(fcinfo, &asked);
 	return pm_asked_do(fcinfo, &asked);
 }

@@ -96,6 +96,22 @@ read_time(const PartKey *key, const char *text, Wanted *wanted)
 	return true;
 }
 
+static void
+read_moment(void *arg)
+{
+	(void) DirectFunctionCall3(timestamptz_in, CStringGetDatum((char *) arg),
+							   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+}
+
+/* read_encoded reads a text as a moment, or if it is none as a key that has one in it. */
+static bool
+read_encoded(const PartKey *key, char *text, Wanted *wanted)
+{
+	if (!is_number(text) && pm_attempt(read_moment, text) == NULL)
+		return read_time(key, text, wanted);
+	return pm_codec_input(key, text, &wanted->value, &wanted->raw);
+}
+
 /*
  * read_value reads the value that a row would have.  Where a number means time,
  * it is written as time, or as that number.
@@ -109,7 +125,8 @@ read_value(const PartSet *set, char *text)
 		key->kind == KEY_ID || is_number(text);
 	Wanted		wanted = {.text = text};
 
-	if (!(as_column ? read_input(key, text, &wanted) :
+	if (!(key->codec ? read_encoded(key, text, &wanted) :
+		  as_column ? read_input(key, text, &wanted) :
 		  read_time(key, text, &wanted)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

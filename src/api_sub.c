@@ -27,6 +27,16 @@ PG_FUNCTION_INFO_V1(partmgr_create_sub_partition);
 PG_FUNCTION_INFO_V1(partmgr_stop_sub_partition);
 PG_FUNCTION_INFO_V1(partmgr_config_sub_check);
 
+/* the column by which partitions are to be partitioned, as the user says it */
+typedef struct PmSubKey
+{
+	const char *control;
+	const char *epoch;
+	const char *encoder;
+	const char *decoder;
+	bool		is_list;
+} PmSubKey;
+
 /* ---------- what makes no sense ---------- */
 
 /* a width, near enough to say which of two is smaller */
@@ -38,24 +48,25 @@ width_of(const PartInterval *interval)
 
 /* the column by which partitions of a set are to be partitioned, as if it were a key */
 static void
-read_sub_key(Oid parent, const char *control, const char *epoch, bool is_list, PartKey *key)
+read_sub_key(Oid parent, const PmSubKey *sub, PartKey *key)
 {
-	AttrNumber	attnum = get_attnum(parent, control);
+	AttrNumber	attnum = get_attnum(parent, sub->control);
+	char	   *problem;
 
 	memset(key, 0, sizeof(PartKey));
 	if (attnum == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of relation \"%s\" does not exist", control, get_rel_name(parent))));
+				 errmsg("column \"%s\" of relation \"%s\" does not exist", sub->control, get_rel_name(parent))));
 	key->attnum = attnum;
-	key->attname = control;
-	key->is_list = is_list;
+	key->attname = sub->control;
+	key->is_list = sub->is_list;
+	key->ncolumns = 1;
 	key->type = getBaseType(get_atttype(parent, attnum));
-	if (!pm_key_kind(key->type, epoch, &key->kind, &key->axis))
+	if (!pm_catalog_kind(parent, sub->epoch, sub->encoder, sub->decoder, key, &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("type %s of column \"%s\" does not go with epoch \"%s\"",
-						format_type_be(key->type), control, epoch)));
+				 errmsg("partitions of table \"%s\" cannot be sets: %s", get_rel_name(parent), problem)));
 }
 
 /* within one axis a partition can only be divided into smaller ones */
@@ -92,11 +103,10 @@ check_unique(const PartSet *set, const char *control)
 
 /* the same as for part_config, as far as it can be known without the partitions */
 static void
-check_sub(Oid parent, const char *control, const char *type, const char *epoch, PmConfigText *text)
+check_sub(Oid parent, const PmSubKey *key, PmConfigText *text)
 {
 	PartSet    *set = pm_config_read_one(parent);
 	PartSet		sub = {0};
-	bool		is_list = strcmp(type, "list") == 0;
 
 	if (set == NULL)
 		pm_api_not_managed(parent);
@@ -104,13 +114,13 @@ check_sub(Oid parent, const char *control, const char *type, const char *epoch, 
 	sub.schema = set->schema;
 	sub.name = set->name;
 	sub.owner = set->owner;
-	read_sub_key(parent, control, epoch, is_list, &sub.key);
+	read_sub_key(parent, key, &sub.key);
 	if (text->time_zone == NULL && sub.key.axis != AXIS_ID)
 		text->time_zone = set->grid.zone ? pg_get_timezone_name(set->grid.zone) : pg_get_timezone_name(session_timezone);
 	pm_create_check_set(&sub, text);
-	if (!is_list && !set->key.is_list)
+	if (!key->is_list && !set->key.is_list)
 		check_smaller(set, &sub.key, text->interval, &sub.grid.interval);
-	check_unique(set, control);
+	check_unique(set, key->control);
 }
 
 
@@ -170,15 +180,50 @@ template_of(Oid parent)
 
 /* the calendar of a new set is the parent's, or if that has none the session's */
 static const char *
-zone_for(Oid parent, const char *control, const char *epoch, bool is_list)
+zone_for(Oid parent, const PmSubKey *sub)
 {
 	PartSet    *set = pm_config_read_one(parent);
 	PartKey		key;
 
-	read_sub_key(parent, control, epoch, is_list, &key);
+	read_sub_key(parent, sub, &key);
 	if (key.axis == AXIS_ID)
 		return NULL;
 	return pg_get_timezone_name(set->grid.zone ? set->grid.zone : session_timezone);
+}
+
+/* writes down what each partition of the set is to get, as the arguments say */
+static void
+write_sub(FunctionCallInfo fcinfo, Oid parent, const PmSubKey *key, const char *type)
+{
+	const struct
+	{
+		const char *column;
+		const char *value;
+	}			row[] = {
+		{"control", key->control},
+		{"partition_interval", required(fcinfo, 2, "p_interval")},
+		{"partition_type", type},
+		{"default_table", required_bool(fcinfo, 4, "p_default_table")},
+		{"constraint_cols", array_text(fcinfo, 6)},
+		{"premake", psprintf("%d", PG_GETARG_INT32(7))},
+		{"epoch", key->epoch},
+		{"jobmon", required_bool(fcinfo, 10, "p_jobmon")},
+		{"date_trunc_interval", pm_arg_text(fcinfo, 11)},
+		{"control_not_null", required_bool(fcinfo, 12, "p_control_not_null")},
+		{"time_encoder", key->encoder},
+		{"time_decoder", key->decoder},
+		{"template_table", template_of(parent)},
+		{"time_zone", zone_for(parent, key)}
+	};
+	const char *columns[lengthof(row)];
+	const char *values[lengthof(row)];
+
+	for (int i = 0; i < lengthof(row); i++)
+	{
+		columns[i] = row[i].column;
+		values[i] = row[i].value;
+	}
+	pm_sub_insert(parent, lengthof(row), columns, values);
 }
 
 /*
@@ -197,50 +242,25 @@ Datum
 partmgr_create_sub_partition(PG_FUNCTION_ARGS)
 {
 	SubCall		call;
-	const char *control = required(fcinfo, 1, "p_control");
-	const char *epoch = required(fcinfo, 9, "p_epoch");
-	const char *type = required(fcinfo, 3, "p_type");
+	PmSubKey	key;
+	const char *type;
 
 	pm_api_require();
 	call.parent = pm_api_own_set(fcinfo, 0, "p_top_parent");
 	call.start = pm_arg_text(fcinfo, 8);
+	type = required(fcinfo, 3, "p_type");
+	key.control = required(fcinfo, 1, "p_control");
+	key.epoch = required(fcinfo, 9, "p_epoch");
+	key.encoder = pm_arg_text(fcinfo, 13);
+	key.decoder = pm_arg_text(fcinfo, 14);
+	key.is_list = strcmp(type, "list") == 0;
 	pm_arg_not_null(fcinfo, 7, "p_premake");
-	{
-		const struct
-		{
-			const char *column;
-			const char *value;
-		}			row[] = {
-			{"control", control},
-			{"partition_interval", required(fcinfo, 2, "p_interval")},
-			{"partition_type", type},
-			{"default_table", required_bool(fcinfo, 4, "p_default_table")},
-			{"constraint_cols", array_text(fcinfo, 6)},
-			{"premake", psprintf("%d", PG_GETARG_INT32(7))},
-			{"epoch", epoch},
-			{"jobmon", required_bool(fcinfo, 10, "p_jobmon")},
-			{"date_trunc_interval", pm_arg_text(fcinfo, 11)},
-			{"control_not_null", required_bool(fcinfo, 12, "p_control_not_null")},
-			{"time_encoder", pm_arg_text(fcinfo, 13)},
-			{"time_decoder", pm_arg_text(fcinfo, 14)},
-			{"template_table", template_of(call.parent)},
-			{"time_zone", zone_for(call.parent, control, epoch, strcmp(type, "list") == 0)}
-		};
-		const char *columns[lengthof(row)];
-		const char *values[lengthof(row)];
-
-		if (pm_sub_value(call.parent, "control"))
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("partitions of table %s are sets themselves already", pm_qualified_name(call.parent)),
-					 errhint("Change its row in part_config_sub, or use stop_sub_partition() first.")));
-		for (int i = 0; i < lengthof(row); i++)
-		{
-			columns[i] = row[i].column;
-			values[i] = row[i].value;
-		}
-		pm_sub_insert(call.parent, lengthof(row), columns, values);
-	}
+	if (pm_sub_value(call.parent, "control"))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("partitions of table %s are sets themselves already", pm_qualified_name(call.parent)),
+				 errhint("Change its row in part_config_sub, or use stop_sub_partition() first.")));
+	write_sub(fcinfo, call.parent, &key, type);
 	pm_lockwait_run(call.parent, call_adopt, &call);
 	PG_RETURN_BOOL(true);
 }
@@ -293,9 +313,14 @@ partmgr_config_sub_check(PG_FUNCTION_ARGS)
 	bool		isnull;
 	Oid			parent = DatumGetObjectId(heap_getattr(tuple, 1, desc, &isnull));
 	PmConfigText text = {0};
-	char	   *control = column_text(desc, tuple, "sub_control");
 	char	   *type = column_text(desc, tuple, "sub_partition_type");
-	char	   *epoch = column_text(desc, tuple, "sub_epoch");
+	PmSubKey	key = {
+		.control = column_text(desc, tuple, "sub_control"),
+		.epoch = column_text(desc, tuple, "sub_epoch"),
+		.encoder = column_text(desc, tuple, "sub_time_encoder"),
+		.decoder = column_text(desc, tuple, "sub_time_decoder"),
+		.is_list = type && strcmp(type, "list") == 0
+	};
 
 	text.interval = column_text(desc, tuple, "sub_partition_interval");
 	text.retention = column_text(desc, tuple, "sub_retention");
@@ -303,13 +328,13 @@ partmgr_config_sub_check(PG_FUNCTION_ARGS)
 	text.name_format = column_text(desc, tuple, "sub_name_format");
 
 	/* NULL where it must not be: the table's constraints say so */
-	if (isnull || control == NULL || type == NULL || epoch == NULL || text.interval == NULL)
+	if (isnull || key.control == NULL || type == NULL || key.epoch == NULL || text.interval == NULL)
 		return PointerGetDatum(tuple);
 	if (is_update && DatumGetObjectId(heap_getattr(data->tg_trigtuple, 1, desc, &isnull)) != parent)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"%s\" of part_config_sub cannot be changed", "sub_parent")));
 	if (pm_config_exists(parent))
-		check_sub(parent, control, type, epoch, &text);
+		check_sub(parent, &key, &text);
 	return PointerGetDatum(tuple);
 }

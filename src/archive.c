@@ -86,16 +86,11 @@ static void
 set_bound(FunctionCallInfo fcinfo, int arg, const PartKey *key, int64 raw,
 		  bool is_open)
 {
-	char	   *literal;
-
 	fcinfo->args[arg].isnull = is_open;
 	fcinfo->args[arg].value = (Datum) 0;
 	if (is_open)
 		return;
-	literal = pm_key_literal(key, raw);
-	if (literal[0] == '\'')
-		literal = pnstrdup(literal + 1, strlen(literal) - 2);
-	fcinfo->args[arg].value = CStringGetTextDatum(literal);
+	fcinfo->args[arg].value = CStringGetTextDatum(pm_key_text(key, raw));
 }
 
 /*

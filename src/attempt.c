@@ -51,6 +51,7 @@ pm_attempt(void (*work) (void *arg), void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext mark = pm_spi_mark();
 	ErrorData  *volatile edata = NULL;
 
 	BeginInternalSubTransaction(NULL);
@@ -66,6 +67,7 @@ pm_attempt(void (*work) (void *arg), void *arg)
 		edata = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		pm_spi_forget(mark);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);

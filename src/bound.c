@@ -42,6 +42,24 @@ pm_bound_of(Oid relation)
 	return spec;
 }
 
+/*
+ * pm_bound_is_plain tells whether the first column alone says which rows an end of
+ * a RANGE bound divides: the others are MINVALUE, or it is open itself.
+ */
+bool
+pm_bound_is_plain(List *datums)
+{
+	PartitionRangeDatum *first = linitial_node(PartitionRangeDatum, datums);
+	ListCell   *lc;
+
+	if (first->kind != PARTITION_RANGE_DATUM_VALUE)
+		return true;
+	for_each_from(lc, datums, 1)
+		if (lfirst_node(PartitionRangeDatum, lc)->kind != PARTITION_RANGE_DATUM_MINVALUE)
+			return false;
+	return true;
+}
+
 /* pm_bound_end places a value that stands in a bound. */
 PmEnd
 pm_bound_end(const PartKey *key, Datum value)
@@ -146,9 +164,11 @@ pm_bound_takes(const PartKey *key, const PartitionBoundSpec *spec, int64 raw)
 	last = linitial_node(PartitionRangeDatum, spec->upperdatums);
 	lower = range_end(key, spec->lowerdatums);
 	upper = range_end(key, spec->upperdatums);
-	return (lower.is_known ? lower.raw <= raw :
+	if (!pm_bound_is_plain(spec->lowerdatums) || !pm_bound_is_plain(spec->upperdatums))
+		return false;
+	return (lower.is_known ? pm_key_compare(key, lower.raw, raw) <= 0 :
 			first->kind == PARTITION_RANGE_DATUM_MINVALUE) &&
-		(upper.is_known ? raw < upper.raw :
+		(upper.is_known ? pm_key_compare(key, raw, upper.raw) < 0 :
 		 last->kind == PARTITION_RANGE_DATUM_MAXVALUE);
 }
 

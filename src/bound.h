@@ -21,6 +21,7 @@ typedef struct PmEnd
 } PmEnd;
 
 extern PartitionBoundSpec *pm_bound_of(Oid relation);
+extern bool pm_bound_is_plain(List *datums);
 extern PmEnd pm_bound_end(const PartKey *key, Datum value);
 extern PmEnd pm_bound_lower(const PartKey *key, const PartitionBoundSpec *spec);
 extern PmEnd pm_bound_upper(const PartKey *key, const PartitionBoundSpec *spec);

@@ -17,11 +17,13 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "bound.h"
 #include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_partitioned_table.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "config.h"
 #include "internal.h"
 #include "nodes/parsenodes.h"
@@ -50,15 +52,43 @@ pm_qualified_name(Oid relation)
 }
 
 /*
+ * pm_catalog_kind sets the kind of a key whose column is known.  Returns false
+ * with the reason if there is none.  encoder and decoder: as the user wrote them.
+ */
+bool
+pm_catalog_kind(Oid parent, const char *epoch, const char *encoder, const char *decoder,
+				PartKey *key, char **problem)
+{
+	if (encoder != NULL || decoder != NULL)
+		return pm_codec_attach(parent, epoch, encoder, decoder, key, problem);
+	if (pm_key_kind(key->type, epoch, &key->kind, &key->axis))
+		return true;
+	*problem = psprintf("type %s of column \"%s\" does not go with epoch \"%s\"",
+						format_type_be(key->type), key->attname, epoch);
+	return false;
+}
+
+/* does the partition key have an expression instead of a column? */
+static bool
+has_expression(const int2vector *columns)
+{
+	for (int i = 0; i < columns->dim1; i++)
+		if (columns->values[i] == 0)
+			return true;
+	return false;
+}
+
+/*
  * pm_catalog_key reads a table's partition key.  Returns false with the reason
  * if it is none that can be managed.
  */
 bool
-pm_catalog_key(Oid parent, const char *epoch, PartKey *key, char **problem)
+pm_catalog_key(Oid parent, const char *epoch, const char *encoder, const char *decoder,
+			   PartKey *key, char **problem)
 {
 	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
 	Form_pg_partitioned_table form;
-	int			natts;
+	bool		is_expression;
 	char		strategy;
 
 	memset(key, 0, sizeof(PartKey));
@@ -68,26 +98,23 @@ pm_catalog_key(Oid parent, const char *epoch, PartKey *key, char **problem)
 		return false;
 	}
 	form = (Form_pg_partitioned_table) GETSTRUCT(tuple);
-	natts = form->partnatts;
+	is_expression = has_expression(&form->partattrs);
+	key->ncolumns = form->partnatts;
 	strategy = (char) form->partstrat;
 	key->attnum = form->partattrs.values[0];
 	ReleaseSysCache(tuple);
 
 	if (strategy == 'h')
 		*problem = pstrdup("it is partitioned by HASH");
-	else if (natts != 1)
-		*problem = psprintf("its partition key has %d columns", natts);
-	else if (key->attnum == 0)
-		*problem = pstrdup("its partition key is an expression");
+	else if (is_expression)
+		*problem = pstrdup(key->ncolumns == 1 ? "its partition key is an expression" :
+						   "its partition key has an expression");
 	else
 	{
 		key->is_list = strategy == 'l';
 		key->attname = get_attname(parent, key->attnum, false);
 		key->type = getBaseType(get_atttype(parent, key->attnum));
-		if (pm_key_kind(key->type, epoch, &key->kind, &key->axis))
-			return true;
-		*problem = psprintf("type %s of column \"%s\" does not go with epoch \"%s\"",
-							format_type_be(key->type), key->attname, epoch);
+		return pm_catalog_kind(parent, epoch, encoder, decoder, key, problem);
 	}
 	return false;
 }
@@ -109,6 +136,24 @@ round_numeric_end(const PartKey *key, Datum value, bool is_lower,
 	return *open;
 }
 
+/*
+ * widen_end moves an upper end behind a value of which the other columns of the key
+ * divide the rows: the partition has some of them.  What a codec writes may count
+ * in seconds.
+ */
+static bool
+widen_end(const PartKey *key, int64 *pos, int64 *raw, bool *open)
+{
+	if (key->codec == NULL)
+	{
+		*open = pg_add_s64_overflow(*raw, 1, raw);
+		return *open || pm_key_position(key, *raw, true, pos);
+	}
+	return pm_key_position(key, *raw, false, pos) &&
+		pm_key_raw_of(key, *pos / USECS_PER_SEC * USECS_PER_SEC + USECS_PER_SEC, raw) &&
+		pm_key_position(key, *raw, true, pos);
+}
+
 /* one end of a RANGE bound; false if the axis cannot hold it */
 static bool
 read_range_end(const PartKey *key, List *datums, bool is_lower,
@@ -125,9 +170,11 @@ read_range_end(const PartKey *key, List *datums, bool is_lower,
 		return *open;
 	}
 	value = castNode(Const, datum->value);
+	*rounded = *rounded || !pm_bound_is_plain(datums);
 	if (pm_key_raw(key, value->constvalue, raw))
-		return pm_key_position(key, *raw, true, pos);
-	if (key->type == NUMERICOID)
+		return (is_lower || pm_bound_is_plain(datums)) ? pm_key_position(key, *raw, true, pos) :
+			widen_end(key, pos, raw, open);
+	if (key->type == NUMERICOID && key->codec == NULL)
 	{
 		*rounded = true;
 		return round_numeric_end(key, value->constvalue, is_lower, pos, raw, open);

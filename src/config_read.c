@@ -39,6 +39,8 @@
 typedef enum ConfigColumn
 {
 	CFG_EPOCH,
+	CFG_ENCODER,
+	CFG_DECODER,
 	CFG_INTERVAL,
 	CFG_PREMAKE,
 	CFG_AUTOMATIC,
@@ -83,6 +85,8 @@ typedef enum ConfigColumn
 
 static const char *const column_names[] = {
 	[CFG_EPOCH] = "epoch",
+	[CFG_ENCODER] = "time_encoder",
+	[CFG_DECODER] = "time_decoder",
 	[CFG_INTERVAL] = "partition_interval",
 	[CFG_PREMAKE] = "premake",
 	[CFG_AUTOMATIC] = "automatic_maintenance",
@@ -372,7 +376,8 @@ read_one(const PmExtension *ext, Oid parent)
 	if (config.tuple == NULL || !read_names(set))
 		return NULL;
 	row = deform(shape_of(config.desc), config.tuple);
-	if (!pm_catalog_key(parent, text_of(&row, CFG_EPOCH), &set->key, &set->problem))
+	if (!pm_catalog_key(parent, text_of(&row, CFG_EPOCH), text_of(&row, CFG_ENCODER),
+						text_of(&row, CFG_DECODER), &set->key, &set->problem))
 	{
 		set->problem_code = ERRCODE_FEATURE_NOT_SUPPORTED;
 		return set;
@@ -400,12 +405,12 @@ read_one(const PmExtension *ext, Oid parent)
 /* one query for all, since there may be thousands */
 #define SETS_QUERY \
 	"SELECT c.parent_table::oid, n.nspname, r.relname, r.relowner, p.partstrat = 'l'," \
-	" p.partnatts = 1 AND p.partexprs IS NULL, a.attnum::int4, a.attname," \
+	" p.partexprs IS NULL, a.attnum::int4, a.attname," \
 	" CASE t.typtype WHEN 'd' THEN 0::oid ELSE a.atttypid END, a.atttypid," \
 	" s.parent_table IS NOT NULL, s.backfill," \
 	" EXISTS (SELECT FROM %d d WHERE d.parent_table = c.parent_table)," \
 	" EXISTS (SELECT FROM %h h WHERE h.parent_table = c.parent_table)," \
-	" EXISTS (SELECT FROM %b b WHERE b.sub_parent = c.parent_table), c" \
+	" EXISTS (SELECT FROM %b b WHERE b.sub_parent = c.parent_table), c, p.partnatts::int4" \
 	" FROM %c c JOIN pg_class r ON r.oid = c.parent_table" \
 	" JOIN pg_namespace n ON n.oid = r.relnamespace" \
 	" JOIN pg_partitioned_table p ON p.partrelid = r.oid" \
@@ -436,7 +441,6 @@ set_from_row(uint64 row, ConfigShape **shape)
 {
 	PartSet    *set = palloc0(sizeof(PartSet));
 	ConfigRow	config = config_column(row, 16, shape);
-	char	   *epoch = text_of(&config, CFG_EPOCH);
 	bool		isnull;
 	Oid			type;
 
@@ -448,19 +452,17 @@ set_from_row(uint64 row, ConfigShape **shape)
 	set->problem_code = ERRCODE_FEATURE_NOT_SUPPORTED;
 	if (!pm_spi_bool(row, 6))
 	{
-		set->problem = pstrdup("its partition key is not one plain column");
+		set->problem = pstrdup("its partition key is not made of plain columns");
 		return set;
 	}
 	set->key.attnum = (AttrNumber) DatumGetInt32(pm_spi_value(row, 7, &isnull));
 	set->key.attname = pm_spi_string(row, 8);
 	type = pm_spi_oid(row, 9);
 	set->key.type = OidIsValid(type) ? type : getBaseType(pm_spi_oid(row, 10));
-	if (!pm_key_kind(set->key.type, epoch, &set->key.kind, &set->key.axis))
-	{
-		set->problem = psprintf("type %s of column \"%s\" does not go with epoch \"%s\"",
-								format_type_be(set->key.type), set->key.attname, epoch);
+	set->key.ncolumns = DatumGetInt32(pm_spi_value(row, 17, &isnull));
+	if (!pm_catalog_kind(set->parent, text_of(&config, CFG_EPOCH), text_of(&config, CFG_ENCODER),
+						 text_of(&config, CFG_DECODER), &set->key, &set->problem))
 		return set;
-	}
 	set->is_armed = pm_spi_bool(row, 11);
 	set->has_marks = pm_spi_bool(row, 13);
 	set->has_holds = pm_spi_bool(row, 14);

@@ -20,6 +20,7 @@
 #include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "create_parent.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -64,24 +65,6 @@ check_interval_word(const char *interval)
 }
 
 static void
-refuse_later_feature(const char *argument)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s is not supported", argument)));
-}
-
-/* check_features refuses arguments of pg_partman that we do not carry out. */
-static void
-check_features(const CreateOrder *order)
-{
-	if (order->encoder != NULL)
-		refuse_later_feature("p_time_encoder");
-	if (order->decoder != NULL)
-		refuse_later_feature("p_time_decoder");
-}
-
-static void
 check_word(const char *argument, const char *value, const char *first,
 		   const char *second)
 {
@@ -102,7 +85,6 @@ check_arguments(const CreateOrder *order)
 	};
 	int			i = 0;
 
-	check_features(order);
 	check_interval_word(order->interval);
 	check_word("p_type", order->type, "range", "list");
 	check_word("p_automatic_maintenance", order->automatic, "on", "off");
@@ -147,12 +129,25 @@ check_table(Oid parent, const char *name)
 
 /* read_key reads the partition key, and refuses what has no place on an axis. */
 static void
-read_key(PartSet *set, const char *epoch)
+read_key(PartSet *set, const CreateOrder *order)
 {
+	const char *epoch = order->epoch;
 	char	   *problem;
 
-	if (pm_catalog_key(set->parent, epoch, &set->key, &problem))
+	if (pm_catalog_key(set->parent, epoch, order->encoder, order->decoder, &set->key, &problem))
 		return;
+	if (set->key.kind == KEY_ENCODED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot manage table \"%s\": %s", set->name, problem)));
+	if (set->key.type == UUIDOID || set->key.type == TEXTOID || set->key.type == VARCHAROID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("cannot manage table \"%s\": column \"%s\" of type %s needs p_time_encoder and p_time_decoder",
+						set->name, set->key.attname, format_type_be(set->key.type)),
+				 set->key.type == UUIDOID ?
+				 errhint("For UUIDs of version 7 pass uuid7_time_encoder and uuid7_time_decoder, with their schema.") :
+				 errhint("They are functions that make a key of a time, and read the time in a key.")));
 	if (OidIsValid(set->key.type) && strcmp(epoch, "none") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -161,7 +156,7 @@ read_key(PartSet *set, const char *epoch)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot manage table \"%s\": %s", set->name, problem),
-			 errdetail("The partition key must be one column with a date, a timestamp, an integer or a numeric.")));
+			 errdetail("The first column of the partition key must be a date, a timestamp, an integer or a numeric, or have a time in it that functions can read.")));
 }
 
 /* check_control compares p_control and p_type with the partition key. */
@@ -181,7 +176,8 @@ check_control(const PartSet *set, const CreateOrder *order)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" is not the partition key of table \"%s\"",
 						order->control, set->name),
-				 errhint("The partition key is \"%s\".", key->attname)));
+				 key->ncolumns == 1 ? errhint("The partition key is \"%s\".", key->attname) :
+				 errhint("The first column of the partition key is \"%s\".", key->attname)));
 	if (strcmp(order->type, type) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -269,6 +265,16 @@ pm_create_check_set(PartSet *set, const PmConfigText *text)
 void
 pm_create_check_on_demand(const PartSet *set, bool wants_default)
 {
+	if (set->key.kind == KEY_ENCODED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("no partitions are made on demand for keys that a time_decoder reads"),
+				 errdetail("The function of the owner of table \"%s\" would be called for each row that anybody inserts.",
+						   set->name)));
+	if (set->key.ncolumns > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("no partitions are made on demand for a partition key of several columns")));
 	if (OidIsValid(get_default_partition_oid(set->parent)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -300,7 +306,7 @@ begin_set(const CreateOrder *order)
 	set->name = get_rel_name(order->parent);
 	set->schema = get_namespace_name(get_rel_namespace(order->parent));
 	check_table(set->parent, set->name);
-	read_key(set, order->epoch);
+	read_key(set, order);
 	check_control(set, order);
 	if (order->control_not_null)
 		check_not_null(set);
@@ -361,6 +367,8 @@ write_config(const PartSet *set, const CreateOrder *order,
 		const char *value;
 	}			row[] = {
 		{"control", order->control},
+		{"time_encoder", order->encoder},
+		{"time_decoder", order->decoder},
 		{"partition_interval", text->interval},
 		{"partition_type", order->type},
 		{"premake", psprintf("%d", order->premake)},
@@ -552,6 +560,7 @@ pm_create_parent(const CreateOrder *order)
 	prepare(order, &creation);
 	set = creation.set;
 	look = creation.look;
+	pm_codec_check(set, order->now);
 	check_unmanaged(set);
 	if (order->on_demand)
 		pm_create_check_on_demand(set, order->default_table);

@@ -43,6 +43,18 @@ pm_ddl_add(List *statements, char *sql)
 	return lappend(statements, statement);
 }
 
+/* the columns of the key behind ours, in a bound that ours alone decides */
+static char *
+other_columns(const PartKey *key, const char *end)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 1; i < key->ncolumns; i++)
+		appendStringInfo(&buf, ", %s", end);
+	return buf.data;
+}
+
 /*
  * pm_ddl_range prints a bound as FOR VALUES takes it, the same in every
  * session.  For an existing partition of a LIST set all its values are shown.
@@ -71,9 +83,11 @@ pm_ddl_range(const PartKey *key, const Partition *partition,
 		appendStringInfoChar(&buf, ')');
 		return buf.data;
 	}
-	return psprintf("FROM (%s) TO (%s)",
+	return psprintf("FROM (%s%s) TO (%s%s)",
 					bound->lower_open ? "MINVALUE" : pm_key_literal(key, bound->lower_raw),
-					bound->upper_open ? "MAXVALUE" : pm_key_literal(key, bound->upper_raw));
+					other_columns(key, "MINVALUE"),
+					bound->upper_open ? "MAXVALUE" : pm_key_literal(key, bound->upper_raw),
+					other_columns(key, bound->upper_open ? "MAXVALUE" : "MINVALUE"));
 }
 
 /*

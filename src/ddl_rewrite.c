@@ -330,7 +330,7 @@ pm_ddl_rewrite_unwatch(const char *source, const char *trigger, const char *trun
 static char *
 bound_test(const PartKey *key, const PartBound *bound)
 {
-	const char *column = quote_identifier(key->attname);
+	const char *column = pm_key_column(key);
 	const char *type = format_type_be_qualified(key->type);
 	StringInfoData buf;
 
@@ -368,7 +368,7 @@ pm_ddl_rewrite_check(const char *table, const char *name, const PartKey *key, co
 char *
 pm_ddl_exclude(const char *table, const char *name, const PartKey *key, const PartBound *bound)
 {
-	const char *column = quote_identifier(key->attname);
+	const char *column = pm_key_column(key);
 	const char *type = format_type_be_qualified(key->type);
 	StringInfoData buf;
 

@@ -52,6 +52,9 @@ pm_default_finite(const PartKey *key)
 {
 	const char *column = quote_identifier(key->attname);
 
+	/* what its decoder cannot read is passed where keys are read */
+	if (key->codec)
+		return psprintf("%s IS NOT NULL", column);
 	switch (key->type)
 	{
 		case TIMESTAMPTZOID:
@@ -80,6 +83,11 @@ pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *raw)
 	bool		isnull;
 	Datum		value;
 
+	if (key->codec)
+		return pm_codec_edge(key, look->dflt->owner, pm_full_name(look->dflt),
+							 from ? psprintf("%s >= %s::%s", pm_key_column(key), pm_key_literal(key, *from),
+											 format_type_be_qualified(key->type)) : "true",
+							 false, raw);
 	if (from)
 		condition = psprintf("%s AND %s >= %s::%s", condition, column,
 							 pm_key_literal(key, *from), format_type_be_qualified(key->type));
@@ -184,7 +192,7 @@ place(Drain *drain, int64 raw, int64 *next)
 	if (!pm_key_position(&set->key, raw, false, &pos))
 		return false;
 	check_near(drain, pos);
-	if (pm_plan_cell(set, drain->look->partitions, pos, &bound))
+	if (pm_plan_cell_of(set, drain->look->partitions, raw, &bound))
 	{
 		int64		rows = count_rows(drain->look, pm_catalog_key_test(set, &bound));
 
@@ -196,7 +204,7 @@ place(Drain *drain, int64 raw, int64 *next)
 	else if (!pm_key_next(&set->key, &set->grid, pos, &pos) ||
 			 !pm_key_raw_of(&set->key, pos, next))
 		return false;
-	return *next > raw;
+	return pm_key_compare(&set->key, *next, raw) > 0;
 }
 
 /* place_all finds the partitions that the rows of the default need. */
@@ -220,6 +228,9 @@ place_all(Drain *drain, int64 total)
 				 errmsg("default partition %s holds " INT64_FORMAT " row%s that no other partition can take",
 						pm_full_name(look->dflt), total - drain->placed,
 						total - drain->placed == 1 ? "" : "s"),
+				 look->set->key.codec ?
+				 errdetail("Their key is null, or time_decoder %s finds no time in it.",
+						   pm_codec_decoder(&look->set->key)) :
 				 errdetail("Their key is null or infinite, or the type of column \"%s\" ends before the bound that their partition would need.",
 						   look->set->key.attname),
 				 errhint("Move or correct such rows.")));

@@ -80,6 +80,8 @@ typedef struct PmSpi
 
 extern void pm_spi_begin(PmSpi *spi, Oid userid);
 extern void pm_spi_end(PmSpi *spi);
+extern MemoryContext pm_spi_mark(void);
+extern void pm_spi_forget(MemoryContext mark);
 extern uint64 pm_spi_select(const char *sql, int nargs, Oid *types,
 							Datum *values, const char *nulls);
 extern uint64 pm_spi_write(const char *sql, int nargs, Oid *types,
@@ -280,8 +282,10 @@ typedef struct PmTemplate
 	char	   *table_problem;	/* why little or nothing is taken, or NULL */
 } PmTemplate;
 
-extern bool pm_catalog_key(Oid parent, const char *epoch, PartKey *key,
-						   char **problem);
+extern bool pm_catalog_kind(Oid parent, const char *epoch, const char *encoder,
+							const char *decoder, PartKey *key, char **problem);
+extern bool pm_catalog_key(Oid parent, const char *epoch, const char *encoder,
+						   const char *decoder, PartKey *key, char **problem);
 extern PmLook *pm_catalog_look(PartSet *set);
 extern List *pm_catalog_look_many(List *sets);
 extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
@@ -337,6 +341,16 @@ extern void pm_constraint_maintain(const PmLook *look);
 /* ---------- horizon.c ---------- */
 extern bool pm_horizon_is_near(const PmLook *look, int64 now);
 extern bool pm_horizon_find(const PmLook *look, int64 now, int64 *horizon);
+/* ---------- codec*.c ---------- */
+extern bool pm_codec_attach(Oid parent, const char *epoch, const char *encoder,
+							const char *decoder, PartKey *key, char **problem);
+extern bool pm_codec_input(const PartKey *key, const char *text, Datum *value,
+						   int64 *raw);
+extern const char *pm_codec_decoder(const PartKey *key);
+extern bool pm_codec_edge(const PartKey *key, Oid owner, const char *table,
+						  const char *condition, bool highest, int64 *raw);
+extern char *pm_collation_name(Oid collation);
+extern void pm_codec_check(const PartSet *set, TimestampTz now);
 
 /* ---------- size.c ---------- */
 extern int64 pm_size_bytes(Oid relation);

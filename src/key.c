@@ -18,10 +18,12 @@
 #include "partmgr.h"
 
 #include "catalog/pg_type_d.h"
+#include "codec.h"
 #include "common/int.h"
 #include "fmgr.h"
 #include "key.h"
 #include "lib/stringinfo.h"
+#include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
@@ -382,6 +384,11 @@ static const KeyOps key_ops[] = {
 	[KEY_YYYYMM] = {
 		"yyyymm", AXIS_LOCAL, NUMBERS, 1, 100, 0, DIGITS, NUMBER
 	},
+
+	/* no type has this one by itself; what it lacks here, its codec does */
+	[KEY_ENCODED] = {
+		"none", AXIS_INSTANT, {0}, 1, 1, 0, LINEAR
+	},
 };
 
 /*
@@ -417,13 +424,31 @@ pm_key_kind(Oid basetype, const char *epoch, PmKeyKind *kind, PmAxis *axis)
 bool
 pm_key_raw(const PartKey *key, Datum value, int64 *raw)
 {
+	if (key->codec)
+		return key->codec->raw(key->codec, value, raw);
 	return key_ops[key->kind].decode(key->type, value, raw);
+}
+
+/*
+ * pm_key_place places a value of a row on the axis, on the lower side of what it
+ * cannot tell apart; false as pm_key_raw, and if the axis ends before.
+ */
+bool
+pm_key_place(const PartKey *key, Datum value, int64 *pos)
+{
+	int64		raw;
+
+	if (key->codec)
+		return key->codec->place(key->codec, value, pos);
+	return pm_key_raw(key, value, &raw) && pm_key_position(key, raw, false, pos);
 }
 
 /* pm_key_datum is the way back: a value of the column's base type. */
 Datum
 pm_key_datum(const PartKey *key, int64 raw)
 {
+	if (key->codec)
+		return key->codec->datum(key->codec, raw);
 	Assert(type_holds(key->type, raw));
 	return key_ops[key->kind].encode(key->type, raw);
 }
@@ -438,6 +463,8 @@ pm_key_position(const PartKey *key, int64 raw, bool round_up, int64 *pos)
 {
 	const KeyOps *ops = &key_ops[key->kind];
 
+	if (key->codec)
+		return key->codec->position(key->codec, raw, round_up, pos);
 	return ops->position(ops, raw, round_up, pos) &&
 		axis_holds(key->axis, *pos);
 }
@@ -456,9 +483,32 @@ pm_key_raw_of(const PartKey *key, int64 pos, int64 *raw)
 		type_holds(key->type, *raw);
 }
 
+/* pm_key_text writes a raw value as every session reads it. */
+char *
+pm_key_text(const PartKey *key, int64 raw)
+{
+	return key->codec ? key->codec->text(key->codec, raw) : key_ops[key->kind].print(raw);
+}
+
 /* pm_key_literal writes a raw value as a quoted literal for FOR VALUES. */
 char *
 pm_key_literal(const PartKey *key, int64 raw)
 {
-	return psprintf("'%s'", key_ops[key->kind].print(raw));
+	return quote_literal_cstr(pm_key_text(key, raw));
+}
+
+/* pm_key_compare compares two raw values of a RANGE key, as the server does. */
+int
+pm_key_compare(const PartKey *key, int64 a, int64 b)
+{
+	if (key->codec)
+		return key->codec->compare(key->codec, a, b);
+	return a < b ? -1 : a > b;
+}
+
+/* pm_key_column is the column as SQL has to write it where keys are compared. */
+const char *
+pm_key_column(const PartKey *key)
+{
+	return key->codec ? key->codec->column : quote_identifier(key->attname);
 }

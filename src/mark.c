@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "config.h"
 #include "internal.h"
+#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -78,6 +79,57 @@ read_values(Partition *partition, const char *range)
 	}
 }
 
+/* end_text reads one end out of what pm_ddl_range has printed, and moves behind it; NULL if it is open. */
+static char *
+end_text(const char **at)
+{
+	StringInfoData buf;
+	bool		has_escapes;
+	const char *p = *at;
+
+	*at += strcspn(*at, ",)");
+	has_escapes = *p == 'E';
+	p += has_escapes;
+	if (*p != '\'')
+		return NULL;
+	initStringInfo(&buf);
+	for (p++; *p && (p[0] != '\'' || p[1] == '\''); p++)
+	{
+		p += *p == '\'' || (has_escapes && *p == '\\');
+		appendStringInfoChar(&buf, *p);
+	}
+	*at = p;
+	return buf.data;
+}
+
+/* the ends of a range whose keys functions read: only its text has them as they are */
+static bool
+read_encoded(const PartKey *key, const char *range, PartBound *bound)
+{
+	static const char from[] = "FROM (";
+	static const char to[] = " TO (";
+	const char *at = strstr(range, from);
+	char	   *lower;
+	char	   *upper;
+	Datum		value;
+
+	if (key->codec == NULL || at == NULL)
+		return false;
+	at += strlen(from);
+	lower = end_text(&at);
+	at = strstr(at, to);
+	if (at == NULL)
+		return false;
+	at += strlen(to);
+	upper = end_text(&at);
+	bound->lower_open = lower == NULL;
+	bound->upper_open = upper == NULL;
+	return (lower == NULL || (pm_codec_input(key, lower, &value, &bound->lower_raw) &&
+							  pm_key_position(key, bound->lower_raw, true, &bound->lower))) &&
+		(upper == NULL || (pm_codec_input(key, upper, &value, &bound->upper_raw) &&
+						   pm_key_position(key, bound->upper_raw, true, &bound->upper)));
+}
+
 /* columns: see pm_mark_read */
 static PmMark *
 mark_from_row(const PartKey *key, uint64 row)
@@ -96,7 +148,8 @@ mark_from_row(const PartKey *key, uint64 row)
 	partition->relkind = DatumGetChar(pm_spi_value(row, 5, &isnull));
 	partition->rows = DatumGetFloat4(pm_spi_value(row, 6, &isnull));
 	mark->range = pm_spi_string(row, 7);
-	partition->is_readable =
+	partition->is_readable = key->kind == KEY_ENCODED ?
+		read_encoded(key, mark->range, bound) :
 		read_end(key, row, 8, &bound->lower, &bound->lower_raw, &bound->lower_open) &&
 		read_end(key, row, 9, &bound->upper, &bound->upper_raw, &bound->upper_open);
 	if (key->is_list)
@@ -203,6 +256,7 @@ pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
 {
 	const Partition *partition = step->partition;
 	const PartBound *bound = &step->bound;
+	const PartKey *key = &set->key;	/* handles of a codec must not be stored */
 	bool		is_plain = step->retire == RETIRE_DROP ||
 		step->retire == RETIRE_LATER;
 	bool		drops = is_plain || (step->retire == RETIRE_MOVE && set->has_grace && set->drops);
@@ -212,8 +266,8 @@ pm_mark_write(const PartSet *set, const PlanStep *step, TimestampTz now)
 		ObjectIdGetDatum(partition->oid),
 		ObjectIdGetDatum(set->parent),
 		CStringGetTextDatum(pm_ddl_range(&set->key, partition, bound)),
-		Int64GetDatum(bound->lower_raw),
-		Int64GetDatum(bound->upper_raw),
+		Int64GetDatum(key->codec ? bound->lower : bound->lower_raw),
+		Int64GetDatum(key->codec ? bound->upper : bound->upper_raw),
 		CStringGetTextDatum(rule_names[step->rule]),
 		TimestampTzGetDatum(now),
 		BoolGetDatum(drops),

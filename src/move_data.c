@@ -45,6 +45,8 @@ edge_key(const PartSet *set, const char *table, const char *condition, bool high
 	bool		isnull;
 	Datum		value;
 
+	if (key->codec)
+		return pm_codec_edge(key, set->owner, psprintf("ONLY %s", table), condition, highest, raw);
 	pm_spi_begin(&spi, set->owner);
 	pm_spi_select(psprintf("SELECT %s(%s(%s)) FROM ONLY %s WHERE %s AND %s",
 						   key->type == NUMERICOID ? "floor" : "", highest ? "max" : "min", column,
@@ -107,7 +109,7 @@ batch_of(const PartSet *set, const PartBound *cell, const PartInterval *interval
 static char *
 range_test(const PartSet *set, const PartBound *bound)
 {
-	const char *column = quote_identifier(set->key.attname);
+	const char *column = pm_key_column(&set->key);
 	const char *type = format_type_be_qualified(set->key.type);
 	StringInfoData buf;
 
@@ -244,10 +246,10 @@ next_range(const PmLook *look, const char *source, bool highest, PartBound *rang
 		*exists = taker != NULL;
 		if (taker)
 			*range = *taker;
-		if (taker || pm_plan_cell(set, look->partitions, pos, range))
+		if (taker || pm_plan_cell_of(set, look->partitions, *raw, range))
 			return true;
 		/* a key where the type ends: what else there is */
-		condition = psprintf("%s %s %s::%s", quote_identifier(set->key.attname), highest ? "<" : ">",
+		condition = psprintf("%s %s %s::%s", pm_key_column(&set->key), highest ? "<" : ">",
 							 pm_key_literal(&set->key, *raw), format_type_be_qualified(set->key.type));
 	}
 }

@@ -136,6 +136,7 @@ pm_position_text(const PartKey *key, int64 pos)
 		key->axis == AXIS_INSTANT ? KEY_TIMESTAMPTZ : KEY_TIMESTAMP;
 	plain.type = key->axis == AXIS_ID ? INT8OID :
 		key->axis == AXIS_INSTANT ? TIMESTAMPTZOID : TIMESTAMPOID;
+	plain.codec = NULL;
 	/* a literal without its quotes */
 	literal = pm_key_literal(&plain, pos);
 	return pnstrdup(literal + 1, strlen(literal) - 2);

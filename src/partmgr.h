@@ -16,6 +16,8 @@
  * Raw: the column's own number, which is exact where the axis is not: the
  * integer of an id, epoch or date key; microseconds of a timestamp; days of a
  * date.  A neighbour of an existing partition is continued from its raw value.
+ * That of an identifier with a time in it is its position, or a handle that its
+ * codec knows (codec.h): raw values of a RANGE key are compared by pm_key_compare.
  *
  *-------------------------------------------------------------------------
  */
@@ -44,7 +46,8 @@ typedef enum PmKeyKind
 	KEY_MICROSECONDS,
 	KEY_NANOSECONDS,
 	KEY_YYYYMMDD,
-	KEY_YYYYMM
+	KEY_YYYYMM,
+	KEY_ENCODED					/* time in an identifier, see codec.h */
 } PmKeyKind;
 
 typedef enum PmAxis
@@ -63,6 +66,8 @@ typedef struct PartKey
 	PmKeyKind	kind;
 	PmAxis		axis;
 	bool		is_list;		/* PARTITION BY LIST, interval 1 */
+	int			ncolumns;		/* of the partition key; ours is the first */
+	struct PmCodec *codec;		/* KEY_ENCODED, once its functions are known */
 } PartKey;
 
 /* a width on the axis: exactly one of the three is not 0, none is negative */
@@ -384,6 +389,10 @@ extern bool pm_key_position(const PartKey *key, int64 raw, bool round_up,
 extern bool pm_key_raw_of(const PartKey *key, int64 pos, int64 *raw);
 extern Datum pm_key_datum(const PartKey *key, int64 raw);
 extern char *pm_key_literal(const PartKey *key, int64 raw);
+extern char *pm_key_text(const PartKey *key, int64 raw);
+extern bool pm_key_place(const PartKey *key, Datum value, int64 *pos);
+extern int	pm_key_compare(const PartKey *key, int64 a, int64 b);
+extern const char *pm_key_column(const PartKey *key);
 extern char *pm_key_interval_text(const PartKey *key,
 								  const PartInterval *interval);
 
@@ -419,6 +428,8 @@ extern bool pm_plan_covers(const PartBound *bound, const Partition *partition);
 extern bool pm_plan_is_full(const PartSet *set, List *partitions);
 extern bool pm_plan_cell(const PartSet *set, List *partitions, int64 pos,
 						 PartBound *bound);
+extern bool pm_plan_cell_of(const PartSet *set, List *partitions, int64 raw,
+							PartBound *bound);
 extern const char *pm_task_name(PmTask task);
 extern bool pm_task_find(const char *name, PmTask *task);
 extern char *pm_plan_population(List *partitions);

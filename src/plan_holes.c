@@ -179,7 +179,8 @@ pm_plan_clip(const PartKey *key, const PartBound *cell, const PartBound *hole,
 	else
 		bound->upper = cell->upper;
 
-	return bound->lower < bound->upper && bound->lower_raw < bound->upper_raw ?
+	return bound->lower < bound->upper &&
+		pm_key_compare(key, bound->lower_raw, bound->upper_raw) < 0 ?
 		CLIP_DONE : CLIP_NOTHING;
 }
 
@@ -222,4 +223,23 @@ pm_plan_is_full(const PartSet *set, List *partitions)
 		return false;
 	holes = pm_plan_holes(set, partitions, &nholes, &has_cover);
 	return nholes == 0 || holes[nholes - 1].upper < set->limits.upper;
+}
+
+/*
+ * pm_plan_cell_of is the same for the key of a row that no partition takes.  Where
+ * the axis is coarser than the column, the key may lie behind a bound that stands
+ * at the same position.
+ */
+bool
+pm_plan_cell_of(const PartSet *set, List *partitions, int64 raw, PartBound *bound)
+{
+	int64		pos;
+	int64		above;
+
+	if (!pm_key_position(&set->key, raw, false, &pos))
+		return false;
+	if (pm_plan_cell(set, partitions, pos, bound))
+		return true;
+	return pm_key_position(&set->key, raw, true, &above) && above != pos &&
+		pm_plan_cell(set, partitions, above, bound);
 }

@@ -224,7 +224,7 @@ choose_merge(PmRewrite *rewrite, const PmLook *look, List **windows)
 	for (int n = 1; (partition = member(rewrite, look, n)) != NULL; n++)
 	{
 		if (n > 1 && (all.upper_open || partition->bound.lower_open ||
-					  all.upper_raw != partition->bound.lower_raw))
+					  pm_key_compare(&look->set->key, all.upper_raw, partition->bound.lower_raw) != 0))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("there is a gap before partition %s", pm_full_name(partition)),
@@ -290,7 +290,7 @@ choose_interval(PmRewrite *rewrite, const PmLook *look, List **windows)
 			Partition  *next = list_nth(look->partitions, i);
 
 			if (!is_eligible(next) || next->bound.lower_open || next->bound.upper_open ||
-				next->bound.lower_raw != range.upper_raw)
+				pm_key_compare(&look->set->key, next->bound.lower_raw, range.upper_raw) != 0)
 				break;
 			range.upper = next->bound.upper;
 			range.upper_raw = next->bound.upper_raw;

@@ -138,10 +138,10 @@ place(PmRewrite *rewrite, const PmLook *frame, int64 raw, int64 *next, bool *mor
 	taken = taken_ranges(rewrite, frame);
 	if ((rewrite->kind == REWRITE_DRAIN && pm_plan_far_from(set, taken, &point)) ||
 		(find_window(rewrite, &anchor) && pm_demand_outside(set, pos, anchor, "now") != NULL) ||
-		!pm_plan_cell(set, taken, pos, &bound))
+		!pm_plan_cell_of(set, taken, raw, &bound))
 	{
 		*more = pm_key_next(&set->key, &set->grid, pos, &pos) &&
-			pm_key_raw_of(&set->key, pos, next) && *next > raw;
+			pm_key_raw_of(&set->key, pos, next) && pm_key_compare(&set->key, *next, raw) > 0;
 		return false;
 	}
 	if (list_length(frame->partitions) >= pm_max_create)
@@ -178,7 +178,7 @@ sample_positions(const PmRewrite *rewrite, const PartSet *set, uint64 *n)
 {
 	const PartKey *key = &set->key;
 	Oid			source = ((PmSource *) linitial(rewrite->sources))->oid;
-	const char *column = quote_identifier(key->attname);
+	const char *column = pm_key_column(key);
 	double		percent = 100.0 * SURVEY_BLOCKS / Max(pm_size_blocks(source), 1);
 	MemoryContext caller = CurrentMemoryContext;
 	int64	   *result;
@@ -188,7 +188,7 @@ sample_positions(const PmRewrite *rewrite, const PartSet *set, uint64 *n)
 
 	pm_spi_begin(&spi, rewrite->owner);
 	rows = pm_spi_select(psprintf("SELECT %s(%s) FROM ONLY %s%s WHERE %s ORDER BY 1",
-								  key->type == NUMERICOID ? "floor" : "", column, pm_qualified_name(source),
+								  key->type == NUMERICOID && key->codec == NULL ? "floor" : "", column, pm_qualified_name(source),
 								  percent < 100 ? psprintf(" TABLESAMPLE SYSTEM (%.6f)", percent) : "",
 								  pm_default_finite(key)),
 						 0, NULL, NULL, NULL);
@@ -196,10 +196,9 @@ sample_positions(const PmRewrite *rewrite, const PartSet *set, uint64 *n)
 	*n = 0;
 	for (uint64 i = 0; i < rows; i++)
 	{
-		int64		raw;
+		Datum		value = pm_spi_value(i, 1, &isnull);
 
-		if (pm_key_raw(key, pm_spi_value(i, 1, &isnull), &raw) &&
-			pm_key_position(key, raw, false, &result[*n]))
+		if (pm_key_place(key, value, &result[*n]))
 			(*n)++;
 	}
 	pm_spi_end(&spi);

@@ -33,6 +33,17 @@
 
 /* ---------- where the first partition ends ---------- */
 
+/* one that is higher and has no time in it is found by the CHECK */
+static bool
+highest_encoded(const PmRewrite *rewrite, const PartSet *set, int64 *pos)
+{
+	int64		raw;
+
+	return pm_codec_edge(&set->key, rewrite->owner, psprintf("ONLY %s", pm_qualified_name(rewrite->table)),
+						 "true", true, &raw) &&
+		pm_key_position(&set->key, raw, true, pos);
+}
+
 /* the highest key of the table; false: it is empty */
 static bool
 highest_key(const PmRewrite *rewrite, const PartSet *set, int64 *pos)
@@ -47,6 +58,8 @@ highest_key(const PmRewrite *rewrite, const PartSet *set, int64 *pos)
 	Datum		highest;
 	PmSpi		spi;
 
+	if (key->codec)
+		return highest_encoded(rewrite, set, pos);
 	pm_spi_begin(&spi, rewrite->owner);
 	(void) pm_spi_select(psprintf("SELECT %s(max(%s))::%s FROM ONLY %s", key->type == NUMERICOID ? "ceil" : "",
 								  column, type, pm_qualified_name(rewrite->table)), 0, NULL, NULL, NULL);

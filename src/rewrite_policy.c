@@ -127,7 +127,7 @@ next_drain(const PmLook *look, const PlanPoint *point, PartPlan *plan, int64 *fr
 		!pm_key_position(&set->key, raw, false, &pos))
 		return false;
 	if (pm_demand_outside(set, pos, point->anchor, "now") == NULL &&
-		pm_plan_cell(set, look->partitions, pos, &bound))
+		pm_plan_cell_of(set, look->partitions, raw, &bound))
 	{
 		add_drain(look, plan, &bound,
 				  pm_catalog_count_default(look, pm_catalog_key_test(set, &bound), pm_move_rows + (int64) 1));
@@ -136,7 +136,7 @@ next_drain(const PmLook *look, const PlanPoint *point, PartPlan *plan, int64 *fr
 	else if (!pm_key_next(&set->key, &set->grid, pos, &pos) || !pm_key_raw_of(&set->key, pos, from))
 		return false;
 	*has_from = true;
-	return *from > raw;
+	return pm_key_compare(&set->key, *from, raw) > 0;
 }
 
 static void

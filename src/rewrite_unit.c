@@ -105,6 +105,8 @@ order_of(const PmRewrite *rewrite, Oid parent)
 	order->jobmon = true;
 	order->control_not_null = true;
 	order->retention = pm_rewrite_option(rewrite, "retention");
+	order->encoder = pm_rewrite_option(rewrite, "time_encoder");
+	order->decoder = pm_rewrite_option(rewrite, "time_decoder");
 	order->keep_table = true;
 	order->time_zone = pm_rewrite_option(rewrite, "time_zone");
 	order->name_format = pm_rewrite_option(rewrite, "name_format");
@@ -152,6 +154,7 @@ pm_rewrite_frame(const PmRewrite *rewrite)
 	PartSet    *set = pm_rewrite_set(rewrite);
 
 	set->parent = rewrite->frame;
+	set->key.ncolumns = 1;		/* see make_frame */
 	set->schema = rewrite->schema;
 	set->name = get_rel_name(rewrite->frame);
 	set->has_marks = set->has_holds = false;
@@ -287,22 +290,26 @@ make_frame(PmRewrite *rewrite, List *windows)
 	bool		is_whole = PM_REWRITE_IS_WHOLE(rewrite->kind);
 	char	   *by = NULL;
 	const char *control;
+	const char *column;
 	bool		is_list;
 
 	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 	{
 		control = pm_rewrite_option(rewrite, "control");
+		column = quote_identifier(control);
 		is_list = strcmp(pm_rewrite_option(rewrite, "type"), "list") == 0;
 	}
 	else
 	{
 		PartSet    *set = pm_rewrite_set(rewrite);
 
+		/* of a key of several columns the first one decides all bounds that we can read */
 		control = set->key.attname;
+		column = pm_key_column(&set->key);
 		is_list = set->key.is_list;
 	}
 	if (rewrite->kind != REWRITE_UNDO)
-		by = psprintf("%s (%s)", is_list ? "LIST" : "RANGE", quote_identifier(control));
+		by = psprintf("%s (%s)", is_list ? "LIST" : "RANGE", column);
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_frame(name, rewrite->table, is_whole, by)));
 	rewrite->frame = scratch_oid(rewrite, "");
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(rewrite->frame));
@@ -463,6 +470,8 @@ pm_rewrite_prepare(PmRewriteRun *run, PmRewrite *rewrite)
 		return;
 	}
 	make_frame(rewrite, windows);
+	if (PM_REWRITE_MAKES_SET(rewrite->kind))
+		pm_codec_check(pm_rewrite_set(rewrite), rewrite->now);
 	make_targets(rewrite, windows);
 	if (rewrite->kind == REWRITE_CONVERT || rewrite->kind == REWRITE_DRAIN)
 	{

@@ -72,6 +72,22 @@ pm_spi_end(PmSpi *spi)
 	result_context = spi->caller;
 }
 
+/*
+ * pm_spi_mark and pm_spi_forget go around what may fail and be undone, with the
+ * ends of what it has begun.
+ */
+MemoryContext
+pm_spi_mark(void)
+{
+	return result_context;
+}
+
+void
+pm_spi_forget(MemoryContext mark)
+{
+	result_context = mark;
+}
+
 static void
 check_result(int code, const char *sql)
 {

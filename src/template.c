@@ -296,7 +296,7 @@ pm_catalog_retire_template(const PmLook *look)
 char *
 pm_catalog_key_test(const PartSet *set, const PartBound *bound)
 {
-	const char *column = quote_identifier(set->key.attname);
+	const char *column = pm_key_column(&set->key);
 	const char *type = format_type_be_qualified(set->key.type);
 
 	return psprintf("%s >= %s::%s AND %s < %s::%s", column,
