@@ -152,7 +152,9 @@ adopt_grid(const PmLook *look, pg_tz *zone, SetShape *shape)
 		zones[0] = NULL;
 	for (int i = 0; i < nzones; i++)
 		try_shape(look, zones[i], NULL, &best, shape);
-	if (newest == NULL || key->is_list)
+	/* an origin has to be a time that the keys can have as a bound */
+	if (newest == NULL || key->is_list ||
+		(key->codec && newest->bound.lower_raw != newest->bound.lower))
 		return;
 	for (int i = 0; i < nzones; i++)
 	{

@@ -355,7 +355,7 @@ row_set(const ConfigRow *row, bool new_functions)
 						row_text(row, "time_decoder"), &set->key, &problem) &&
 		(set->key.kind != KEY_ENCODED || new_functions))
 		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				(errcode(set->key.kind == KEY_ENCODED ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("cannot manage table \"%s\": %s", set->name, problem)));
 	if (!same_text(row_text(row, "partition_type"), set->key.is_list ? "list" : "range"))
 		ereport(ERROR,

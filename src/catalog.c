@@ -483,7 +483,7 @@ newest_among(const PmLook *look, bool foreign, int64 *newest)
 	{
 		Partition  *partition = list_nth(look->partitions, i);
 
-		if (!partition->is_readable || partition->is_pending ||
+		if ((!partition->is_readable && !partition->is_rounded) || partition->is_pending ||
 			(partition->relkind == RELKIND_FOREIGN_TABLE) != foreign)
 			continue;
 		/* most that are ahead have no block: not worth a query */

@@ -379,7 +379,8 @@ read_one(const PmExtension *ext, Oid parent)
 	if (!pm_catalog_key(parent, text_of(&row, CFG_EPOCH), text_of(&row, CFG_ENCODER),
 						text_of(&row, CFG_DECODER), &set->key, &set->problem))
 	{
-		set->problem_code = ERRCODE_FEATURE_NOT_SUPPORTED;
+		set->problem_code = set->key.kind == KEY_ENCODED ? ERRCODE_INVALID_PARAMETER_VALUE :
+			ERRCODE_FEATURE_NOT_SUPPORTED;
 		return set;
 	}
 	state = fetch_row(namespace, "part_state", NULL, 1, parent);
@@ -462,7 +463,11 @@ set_from_row(uint64 row, ConfigShape **shape)
 	set->key.ncolumns = DatumGetInt32(pm_spi_value(row, 17, &isnull));
 	if (!pm_catalog_kind(set->parent, text_of(&config, CFG_EPOCH), text_of(&config, CFG_ENCODER),
 						 text_of(&config, CFG_DECODER), &set->key, &set->problem))
+	{
+		if (set->key.kind == KEY_ENCODED)
+			set->problem_code = ERRCODE_INVALID_PARAMETER_VALUE;
 		return set;
+	}
 	set->is_armed = pm_spi_bool(row, 11);
 	set->has_marks = pm_spi_bool(row, 13);
 	set->has_holds = pm_spi_bool(row, 14);
