@@ -28,7 +28,7 @@ EXCEPTION WHEN OTHERS THEN
 	message := regexp_replace(message, '20[2-9][0-9]-[-0-9:. ]+\+00', 'TIME', 'g');
 	message := regexp_replace(message, '''01[0-9A-Z]{24}''', 'KEY', 'g');
 	detail := regexp_replace(detail, '2[0-9]{3}-[-0-9:. ]+\+00', 'TIME', 'g');
-	detail := regexp_replace(detail, '''01[0-9A-Za-z]{6}[-0-9A-Za-z]*''', 'KEY', 'g');
+	detail := regexp_replace(detail, '''0[0-9A-Za-z]{7}[-0-9A-Za-z]*''', 'KEY', 'g');
 	RETURN NEXT state || ': ' || message;
 	IF detail <> '' THEN RETURN NEXT 'detail: ' || detail; END IF;
 	IF hint <> '' THEN RETURN NEXT 'hint: ' || hint; END IF;
