@@ -8,6 +8,18 @@ SET search_path = columns_test, public;
 SET timezone = 'UTC';
 SET DateStyle = 'ISO, MDY';
 
+-- runs a statement and returns what went wrong
+CREATE FUNCTION try(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN SQLSTATE || ': ' || SQLERRM || ' / ' || detail;
+END
+$$;
 -- the partitions that begin before 2025: the others depend on the day
 CREATE FUNCTION parts(parent text) RETURNS SETOF text LANGUAGE sql AS
 	$$ SELECT format('%s %s [%s, %s) %s', partition_name, coalesce(range, '?'), coalesce(lower_time::timestamp::text, lower_id::text),
@@ -28,9 +40,23 @@ SELECT child_start_time, child_end_time FROM show_partition_info('columns_test.m
 SELECT partition_data_time('columns_test.m');
 SELECT tableoid::regclass, v FROM m ORDER BY v;
 INSERT INTO m VALUES (1, '2023-04-30', 6);
-CALL drain_default_proc('m', p_mode => 'locking');
+CALL drain_default_proc('m');
 SELECT tableoid::regclass, v FROM m ORDER BY v;
 SELECT partition_gap_fill('m') > 0;
+-- a row without a tenant has its place in the default, and is in nobody's way
+CREATE TABLE n (tenant int, at date NOT NULL, v int) PARTITION BY RANGE (at, tenant);
+SELECT create_parent('n', 'at', '1 month', p_start_partition => '2024-10-01', p_premake => 1);
+INSERT INTO n VALUES (NULL, '2024-10-31', 1), (NULL, '2023-02-05', 2), (3, '2023-02-06', 3), (NULL, '2023-05-05', 4),
+	(4, '2023-06-06', 5), (NULL, '2100-01-01', 6), (3, '2023-04-06', 7);
+SELECT partition_data_time('columns_test.n');
+CALL drain_default_proc('n', p_mode => 'locking');
+SELECT tableoid::regclass, v FROM n ORDER BY v;
+SELECT partition_gap_fill('n') > 0;
+CALL split_partition_proc('n_p20230201', p_at => '{2023-02-06}', p_mode => 'locking');
+SELECT tableoid::regclass, v FROM n ORDER BY v;
+SELECT try($$SELECT drop_default('n')$$);
+SELECT count(*) FROM run_partition_maintenance('n');
+DROP TABLE n;
 -- split, merge
 CALL split_partition_proc('m_p20241101', p_at => '{2024-11-10}', p_mode => 'locking');
 CALL merge_partitions_proc('m', '2023-02-01', '2024-10-01', p_mode => 'locking');

@@ -61,7 +61,6 @@ read_sub_key(Oid parent, const PmSubKey *sub, PartKey *key)
 	key->attnum = attnum;
 	key->attname = sub->control;
 	key->is_list = sub->is_list;
-	key->ncolumns = 1;
 	key->type = getBaseType(get_atttype(parent, attnum));
 	if (!pm_catalog_kind(parent, sub->epoch, sub->encoder, sub->decoder, key, &problem))
 		ereport(ERROR,

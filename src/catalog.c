@@ -51,6 +51,23 @@ pm_qualified_name(Oid relation)
 									  name);
 }
 
+/* the columns of a partition key but the first, quoted */
+static List *
+other_columns(Oid parent)
+{
+	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
+	Form_pg_partitioned_table form;
+	List	   *result = NIL;
+
+	if (!HeapTupleIsValid(tuple))
+		return NIL;
+	form = (Form_pg_partitioned_table) GETSTRUCT(tuple);
+	for (int i = 1; i < form->partnatts; i++)
+		result = lappend(result, pstrdup(quote_identifier(get_attname(parent, form->partattrs.values[i], false))));
+	ReleaseSysCache(tuple);
+	return result;
+}
+
 /*
  * pm_catalog_kind sets the kind of a key whose column is known.  Returns false
  * with the reason if there is none.  encoder and decoder: as the user wrote them.
@@ -59,6 +76,7 @@ bool
 pm_catalog_kind(Oid parent, const char *epoch, const char *encoder, const char *decoder,
 				PartKey *key, char **problem)
 {
+	key->others = other_columns(parent);
 	if (encoder != NULL || decoder != NULL)
 		return pm_codec_attach(parent, epoch, encoder, decoder, key, problem);
 	if (pm_key_kind(key->type, epoch, &key->kind, &key->axis))
@@ -89,6 +107,7 @@ pm_catalog_key(Oid parent, const char *epoch, const char *encoder, const char *d
 	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
 	Form_pg_partitioned_table form;
 	bool		is_expression;
+	int			natts;
 	char		strategy;
 
 	memset(key, 0, sizeof(PartKey));
@@ -99,7 +118,7 @@ pm_catalog_key(Oid parent, const char *epoch, const char *encoder, const char *d
 	}
 	form = (Form_pg_partitioned_table) GETSTRUCT(tuple);
 	is_expression = has_expression(&form->partattrs);
-	key->ncolumns = form->partnatts;
+	natts = form->partnatts;
 	strategy = (char) form->partstrat;
 	key->attnum = form->partattrs.values[0];
 	ReleaseSysCache(tuple);
@@ -107,7 +126,7 @@ pm_catalog_key(Oid parent, const char *epoch, const char *encoder, const char *d
 	if (strategy == 'h')
 		*problem = pstrdup("it is partitioned by HASH");
 	else if (is_expression)
-		*problem = pstrdup(key->ncolumns == 1 ? "its partition key is an expression" :
+		*problem = pstrdup(natts == 1 ? "its partition key is an expression" :
 						   "its partition key has an expression");
 	else
 	{

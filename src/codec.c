@@ -371,7 +371,7 @@ pm_codec_decoder(const PartKey *key)
 
 /*
  * pm_codec_edge finds the lowest or highest key of a table, among the rows of a
- * condition, in which the decoder finds a time.  False: there is none.
+ * condition that leaves out null, in which the decoder finds a time.  False: there is none.
  */
 bool
 pm_codec_edge(const PartKey *key, Oid owner, const char *table, const char *condition, bool highest,
@@ -391,8 +391,8 @@ pm_codec_edge(const PartKey *key, Oid owner, const char *table, const char *cond
 
 		CHECK_FOR_INTERRUPTS();
 		pm_spi_begin(&spi, owner);
-		rows = pm_spi_select(psprintf("SELECT %s FROM %s WHERE %s IS NOT NULL AND (%s)%s ORDER BY %s%s LIMIT %d",
-									  quote_identifier(key->attname), table, column, condition, from,
+		rows = pm_spi_select(psprintf("SELECT %s FROM %s WHERE %s%s ORDER BY %s%s LIMIT %d",
+									  quote_identifier(key->attname), table, condition, from,
 									  column, highest ? " DESC" : "", limit),
 							 0, NULL, NULL, NULL);
 		for (uint64 i = 0; i < rows && !found; i++)

@@ -411,7 +411,7 @@ read_one(const PmExtension *ext, Oid parent)
 	" s.parent_table IS NOT NULL, s.backfill," \
 	" EXISTS (SELECT FROM %d d WHERE d.parent_table = c.parent_table)," \
 	" EXISTS (SELECT FROM %h h WHERE h.parent_table = c.parent_table)," \
-	" EXISTS (SELECT FROM %b b WHERE b.sub_parent = c.parent_table), c, p.partnatts::int4" \
+	" EXISTS (SELECT FROM %b b WHERE b.sub_parent = c.parent_table), c" \
 	" FROM %c c JOIN pg_class r ON r.oid = c.parent_table" \
 	" JOIN pg_namespace n ON n.oid = r.relnamespace" \
 	" JOIN pg_partitioned_table p ON p.partrelid = r.oid" \
@@ -460,7 +460,6 @@ set_from_row(uint64 row, ConfigShape **shape)
 	set->key.attname = pm_spi_string(row, 8);
 	type = pm_spi_oid(row, 9);
 	set->key.type = OidIsValid(type) ? type : getBaseType(pm_spi_oid(row, 10));
-	set->key.ncolumns = DatumGetInt32(pm_spi_value(row, 17, &isnull));
 	if (!pm_catalog_kind(set->parent, text_of(&config, CFG_EPOCH), text_of(&config, CFG_ENCODER),
 						 text_of(&config, CFG_DECODER), &set->key, &set->problem))
 	{

@@ -176,7 +176,7 @@ check_control(const PartSet *set, const CreateOrder *order)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("column \"%s\" is not the partition key of table \"%s\"",
 						order->control, set->name),
-				 key->ncolumns == 1 ? errhint("The partition key is \"%s\".", key->attname) :
+				 key->others == NIL ? errhint("The partition key is \"%s\".", key->attname) :
 				 errhint("The first column of the partition key is \"%s\".", key->attname)));
 	if (strcmp(order->type, type) != 0)
 		ereport(ERROR,
@@ -271,7 +271,7 @@ pm_create_check_on_demand(const PartSet *set, bool wants_default)
 				 errmsg("no partitions are made on demand for keys that a time_decoder reads"),
 				 errdetail("The function of the owner of table \"%s\" would be called for each row that anybody inserts.",
 						   set->name)));
-	if (set->key.ncolumns > 1)
+	if (set->key.others != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("no partitions are made on demand for a partition key of several columns")));

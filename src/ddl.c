@@ -50,7 +50,7 @@ other_columns(const PartKey *key, const char *end)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (int i = 1; i < key->ncolumns; i++)
+	for (int i = 0; i < list_length(key->others); i++)
 		appendStringInfo(&buf, ", %s", end);
 	return buf.data;
 }

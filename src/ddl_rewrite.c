@@ -335,7 +335,7 @@ bound_test(const PartKey *key, const PartBound *bound)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s IS NOT NULL", column);
+	appendStringInfo(&buf, "%s IS NOT NULL%s", column, pm_key_others(key, " AND ", " IS NOT NULL"));
 	if (key->is_list)
 		appendStringInfo(&buf, " AND %s = %s::%s", column, pm_key_literal(key, bound->lower_raw), type);
 	else
@@ -373,7 +373,8 @@ pm_ddl_exclude(const char *table, const char *name, const PartKey *key, const Pa
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NULL", table, quote_identifier(name), column);
+	appendStringInfo(&buf, "ALTER TABLE %s ADD CONSTRAINT %s CHECK (%s IS NULL%s", table, quote_identifier(name), column,
+					 pm_key_others(key, " OR ", " IS NULL"));
 	if (!bound->lower_open)
 		appendStringInfo(&buf, " OR %s < %s::%s", column, pm_key_literal(key, bound->lower_raw), type);
 	if (!bound->upper_open)

@@ -51,21 +51,22 @@ char *
 pm_default_finite(const PartKey *key)
 {
 	const char *column = quote_identifier(key->attname);
+	const char *others = pm_key_others(key, " AND ", " IS NOT NULL");
 
 	/* what its decoder cannot read is passed where keys are read */
 	if (key->codec)
-		return psprintf("%s IS NOT NULL", column);
+		return psprintf("%s IS NOT NULL%s", column, others);
 	switch (key->type)
 	{
 		case TIMESTAMPTZOID:
 		case TIMESTAMPOID:
 		case DATEOID:
-			return psprintf("%s > '-infinity' AND %s < 'infinity'", column, column);
+			return psprintf("%s > '-infinity' AND %s < 'infinity'%s", column, column, others);
 		case NUMERICOID:
-			return psprintf("%s BETWEEN " INT64_FORMAT " AND " INT64_FORMAT,
-							column, PG_INT64_MIN, PG_INT64_MAX);
+			return psprintf("%s BETWEEN " INT64_FORMAT " AND " INT64_FORMAT "%s",
+							column, PG_INT64_MIN, PG_INT64_MAX, others);
 		default:
-			return psprintf("%s IS NOT NULL", column);
+			return psprintf("%s IS NOT NULL%s", column, others);
 	}
 }
 
@@ -85,8 +86,8 @@ pm_default_lowest_key(const PmLook *look, const int64 *from, int64 *raw)
 
 	if (key->codec)
 		return pm_codec_edge(key, look->dflt->owner, pm_full_name(look->dflt),
-							 from ? psprintf("%s >= %s::%s", pm_key_column(key), pm_key_literal(key, *from),
-											 format_type_be_qualified(key->type)) : "true",
+							 from ? psprintf("%s AND %s >= %s::%s", condition, pm_key_column(key), pm_key_literal(key, *from),
+											 format_type_be_qualified(key->type)) : condition,
 							 false, raw);
 	if (from)
 		condition = psprintf("%s AND %s >= %s::%s", condition, column,

@@ -512,3 +512,19 @@ pm_key_column(const PartKey *key)
 {
 	return key->codec ? key->codec->column : quote_identifier(key->attname);
 }
+
+/*
+ * pm_key_others writes something for each of the other columns of the key: a row
+ * where one of them is null is taken by a default partition only.
+ */
+char *
+pm_key_others(const PartKey *key, const char *before, const char *after)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, key->others)
+		appendStringInfo(&buf, "%s%s%s", before, (char *) lfirst(lc), after);
+	return buf.data;
+}

@@ -46,7 +46,7 @@ edge_key(const PartSet *set, const char *table, const char *condition, bool high
 	Datum		value;
 
 	if (key->codec)
-		return pm_codec_edge(key, set->owner, psprintf("ONLY %s", table), condition, highest, raw);
+		return pm_codec_edge(key, set->owner, psprintf("ONLY %s", table), psprintf("%s AND %s", pm_default_finite(key), condition), highest, raw);
 	pm_spi_begin(&spi, set->owner);
 	pm_spi_select(psprintf("SELECT %s(%s(%s)) FROM ONLY %s WHERE %s AND %s",
 						   key->type == NUMERICOID ? "floor" : "", highest ? "max" : "min", column,
@@ -114,7 +114,7 @@ range_test(const PartSet *set, const PartBound *bound)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s IS NOT NULL", column);
+	appendStringInfo(&buf, "%s IS NOT NULL%s", column, pm_key_others(&set->key, " AND ", " IS NOT NULL"));
 	if (!bound->lower_open)
 		appendStringInfo(&buf, " AND %s >= %s::%s", column, pm_key_literal(&set->key, bound->lower_raw), type);
 	if (!bound->upper_open)

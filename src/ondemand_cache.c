@@ -190,7 +190,8 @@ read_table(PmDemandTable *table, Relation rel)
 	PartitionDesc desc = RelationGetPartitionDesc(rel, true);
 	PmDemandSet *demand = NULL;
 
-	if (set != NULL && set->on_demand && set->is_armed &&
+	/* create_parent refuses those, but a restored configuration may say anything */
+	if (set != NULL && set->on_demand && set->is_armed && set->key.codec == NULL && set->key.others == NIL &&
 		!OidIsValid(get_default_oid_from_partdesc(desc)))
 		demand = make_demand(set, desc);
 	if (table->demand)

@@ -66,7 +66,7 @@ typedef struct PartKey
 	PmKeyKind	kind;
 	PmAxis		axis;
 	bool		is_list;		/* PARTITION BY LIST, interval 1 */
-	int			ncolumns;		/* of the partition key; ours is the first */
+	List	   *others;			/* the columns behind ours in the key, quoted */
 	struct PmCodec *codec;		/* KEY_ENCODED, once its functions are known */
 } PartKey;
 
@@ -393,6 +393,7 @@ extern char *pm_key_text(const PartKey *key, int64 raw);
 extern bool pm_key_place(const PartKey *key, Datum value, int64 *pos);
 extern int	pm_key_compare(const PartKey *key, int64 a, int64 b);
 extern const char *pm_key_column(const PartKey *key);
+extern char *pm_key_others(const PartKey *key, const char *before, const char *after);
 extern char *pm_key_interval_text(const PartKey *key,
 								  const PartInterval *interval);
 

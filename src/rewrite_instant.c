@@ -40,7 +40,7 @@ highest_encoded(const PmRewrite *rewrite, const PartSet *set, int64 *pos)
 	int64		raw;
 
 	return pm_codec_edge(&set->key, rewrite->owner, psprintf("ONLY %s", pm_qualified_name(rewrite->table)),
-						 "true", true, &raw) &&
+						 pm_default_finite(&set->key), true, &raw) &&
 		pm_key_position(&set->key, raw, true, pos);
 }
 

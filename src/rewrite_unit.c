@@ -154,7 +154,6 @@ pm_rewrite_frame(const PmRewrite *rewrite)
 	PartSet    *set = pm_rewrite_set(rewrite);
 
 	set->parent = rewrite->frame;
-	set->key.ncolumns = 1;		/* see make_frame */
 	set->schema = rewrite->schema;
 	set->name = get_rel_name(rewrite->frame);
 	set->has_marks = set->has_holds = false;
@@ -289,27 +288,16 @@ make_frame(PmRewrite *rewrite, List *windows)
 	char	   *name = scratch_table(rewrite, "");
 	bool		is_whole = PM_REWRITE_IS_WHOLE(rewrite->kind);
 	char	   *by = NULL;
-	const char *control;
-	const char *column;
-	bool		is_list;
+	const char *control = NULL;
 
 	if (PM_REWRITE_MAKES_SET(rewrite->kind))
 	{
 		control = pm_rewrite_option(rewrite, "control");
-		column = quote_identifier(control);
-		is_list = strcmp(pm_rewrite_option(rewrite, "type"), "list") == 0;
+		by = psprintf("%s (%s)", strcmp(pm_rewrite_option(rewrite, "type"), "list") == 0 ? "LIST" : "RANGE",
+					  quote_identifier(control));
 	}
-	else
-	{
-		PartSet    *set = pm_rewrite_set(rewrite);
-
-		/* of a key of several columns the first one decides all bounds that we can read */
-		control = set->key.attname;
-		column = pm_key_column(&set->key);
-		is_list = set->key.is_list;
-	}
-	if (rewrite->kind != REWRITE_UNDO)
-		by = psprintf("%s (%s)", is_list ? "LIST" : "RANGE", column);
+	else if (rewrite->kind != REWRITE_UNDO)
+		by = linitial(pm_catalog_texts("SELECT pg_get_partkeydef($1)", rewrite->table));
 	pm_rewrite_run_sql(rewrite, list_make1(pm_ddl_rewrite_frame(name, rewrite->table, is_whole, by)));
 	rewrite->frame = scratch_oid(rewrite, "");
 	pm_rewrite_run_sql(rewrite, pm_ddl_rewrite_strip(rewrite->frame));

@@ -299,9 +299,10 @@ pm_catalog_key_test(const PartSet *set, const PartBound *bound)
 	const char *column = pm_key_column(&set->key);
 	const char *type = format_type_be_qualified(set->key.type);
 
-	return psprintf("%s >= %s::%s AND %s < %s::%s", column,
+	return psprintf("%s >= %s::%s AND %s < %s::%s%s", column,
 					pm_key_literal(&set->key, bound->lower_raw), type, column,
-					pm_key_literal(&set->key, bound->upper_raw), type);
+					pm_key_literal(&set->key, bound->upper_raw), type,
+					pm_key_others(&set->key, " AND ", " IS NOT NULL"));
 }
 
 /* pm_catalog_count_default counts rows of the default, as its owner, to a limit. */
