@@ -258,6 +258,8 @@ SELECT * FROM check_subpartition_limits('pt.top', 'id');
 INSERT INTO part_config_sub (sub_parent, sub_control, sub_partition_interval) VALUES ('pt.top_p0', 'at', '1 day'), ('pt.top_p100', 'at', '2 days');
 SELECT sub_control, sub_partition_interval, sub_premake, sub_template_table FROM check_subpart_sameconfig('pt.top') ORDER BY 2;
 SELECT count(*) FROM check_subpart_sameconfig('pt.ev');
+SELECT * FROM check_subpartition_limits('top_p100'::regclass, 'id');
+SELECT count(*) FROM check_subpart_sameconfig('top'::regclass);
 -- tables by their names, and by patterns
 SELECT parent_table FROM part_config WHERE parent_table ~ 'top_p\d' ORDER BY 1;
 SELECT parent_table FROM part_config WHERE parent_table LIKE 'pt.top%' ORDER BY 1;

@@ -51,7 +51,7 @@ DECLARE
 	part regclass;
 BEGIN
 	FOR one IN SELECT * FROM dumps LOOP
-		PERFORM config_cleanup(one.parent_table);
+		PERFORM config_cleanup(one.parent_table, p_template_table => false);
 		FOR part IN SELECT inhrelid FROM pg_inherits WHERE inhparent = one.parent_table LOOP
 			EXECUTE format('DROP TABLE %s', part);
 		END LOOP;

@@ -2196,6 +2196,31 @@ CREATE FUNCTION check_subpart_sameconfig(p_parent_table text)
 	WHERE h.inhparent::regclass = p_parent_table
 $$;
 COMMENT ON FUNCTION check_subpart_sameconfig(text) IS 'with what settings the partitions of a set make sub-sets: more than one row if they differ';
+CREATE FUNCTION check_subpart_sameconfig(p_parent_table regclass)
+	RETURNS TABLE (
+		sub_control text, sub_partition_interval text, sub_partition_type text,
+		sub_premake int, sub_automatic_maintenance text, sub_template_table text,
+		sub_retention text, sub_retention_schema text, sub_retention_keep_index boolean,
+		sub_retention_keep_table boolean, sub_epoch text, sub_constraint_cols text[],
+		sub_optimize_constraint int, sub_infinite_time_partitions boolean, sub_jobmon boolean,
+		sub_inherit_privileges boolean, sub_constraint_valid boolean, sub_date_trunc_interval text,
+		sub_ignore_default_data boolean, sub_default_table boolean, sub_maintenance_order int,
+		sub_retention_keep_publication boolean, sub_control_not_null boolean, sub_detach_before_drop boolean,
+		sub_maintenance_role text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT DISTINCT
+		a.sub_control, a.sub_partition_interval, a.sub_partition_type, a.sub_premake,
+		a.sub_automatic_maintenance, a.sub_template_table::text, a.sub_retention, a.sub_retention_schema,
+		a.sub_retention_keep_index, a.sub_retention_keep_table, a.sub_epoch, a.sub_constraint_cols,
+		a.sub_optimize_constraint, a.sub_infinite_time_partitions, a.sub_jobmon, a.sub_inherit_privileges,
+		a.sub_constraint_valid, a.sub_date_trunc_interval, a.sub_ignore_default_data, a.sub_default_table,
+		a.sub_maintenance_order, a.sub_retention_keep_publication, a.sub_control_not_null, a.sub_detach_before_drop,
+		a.sub_maintenance_role
+	FROM @extschema@.part_config_sub a JOIN pg_inherits h ON h.inhrelid = a.sub_parent
+	WHERE h.inhparent = p_parent_table
+$$;
+COMMENT ON FUNCTION check_subpart_sameconfig(regclass) IS 'with what settings the partitions of a set make sub-sets: more than one row if they differ';
 
 CREATE FUNCTION check_subpartition_limits(p_parent_table text, p_type text, OUT sub_min text, OUT sub_max text)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -2207,6 +2232,16 @@ CREATE FUNCTION check_subpartition_limits(p_parent_table text, p_type text, OUT 
 	WHERE h.inhrelid::regclass = p_parent_table
 $$;
 COMMENT ON FUNCTION check_subpartition_limits(text, text) IS 'within which bounds the partitions of a sub-set must lie; null if it is none, or of another kind';
+CREATE FUNCTION check_subpartition_limits(p_parent_table regclass, p_type text, OUT sub_min text, OUT sub_max text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT CASE p_type WHEN 'time' THEN i.child_start_time::text WHEN 'id' THEN i.child_start_id::text END,
+		CASE p_type WHEN 'time' THEN i.child_end_time::text WHEN 'id' THEN i.child_end_id::text END
+	FROM @extschema@.part_config c JOIN pg_inherits h ON h.inhparent = c.parent_table,
+		LATERAL @extschema@.show_partition_info(h.inhrelid::regclass) i
+	WHERE h.inhrelid = p_parent_table
+$$;
+COMMENT ON FUNCTION check_subpartition_limits(regclass, text) IS 'within which bounds the partitions of a sub-set must lie; null if it is none, or of another kind';
 
 CREATE FUNCTION check_automatic_maintenance_value(p_automatic_maintenance text) RETURNS boolean
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
