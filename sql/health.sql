@@ -15,7 +15,7 @@ LANGUAGE sql AS $$
     SELECT t, a.attname, width, CASE p.partstrat WHEN 'l' THEN 'list' ELSE 'range' END, premake, retention, zone
     FROM pg_partitioned_table p JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]
     WHERE p.partrelid = t;
-  INSERT INTO part_state (parent_table, next_run) VALUES (t, '2100-01-01')
+  INSERT INTO part_state (parent_table, next_run) VALUES (t, '2101-01-01')
 $$;
 CREATE PROCEDURE part(t regclass, lower text, upper text) LANGUAGE plpgsql AS $$
 BEGIN
@@ -40,8 +40,8 @@ SELECT parent_table, status, partitions, row_estimate, bytes > 0 AS has_bytes, o
 -- time: centuries, so that this test has some of them left
 CREATE TABLE ev (at timestamptz NOT NULL) PARTITION BY RANGE (at);
 CALL manage('ev', '100 years', 'UTC');
-CALL part('ev', '2000-01-01', '2100-01-01');
-CALL part('ev', '2100-01-01', '2200-01-01');
+CALL part('ev', '2001-01-01', '2101-01-01');
+CALL part('ev', '2101-01-01', '2201-01-01');
 CREATE TABLE ev_default PARTITION OF ev DEFAULT;
 SELECT status, partitions, row_estimate, oldest, newest, partitions_ahead,
   time_ahead > interval '36500 days' AS time_ahead, default_rows, problems FROM partition_health_summary('health_test.ev'::regclass);
@@ -86,10 +86,10 @@ INSERT INTO ids VALUES (20);
 SELECT * FROM health('ids');
 CREATE TABLE late (at date NOT NULL) PARTITION BY RANGE (at);
 CALL manage('late', '100 years', 'UTC');
-CALL part('late', '1900-01-01', '2000-01-01');
+CALL part('late', '1900-01-01', '2001-01-01');
 SELECT status, regexp_replace(problem, '20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?', 'NOW') AS problem FROM health('late');
 SELECT partitions_ahead, time_ahead FROM partition_health_summary('late');
-CALL part('late', '2000-01-01', '2100-01-01');
+CALL part('late', '2001-01-01', '2101-01-01');
 SELECT * FROM health('late');
 -- or because nobody maintains it; who calls run_maintenance by the clock has days to do so
 BEGIN;
@@ -172,8 +172,8 @@ DELETE FROM bl WHERE id < 0;
 CREATE SCHEMA health_private;
 CREATE TABLE health_private.ev (at timestamptz NOT NULL) PARTITION BY RANGE (at);
 CALL manage('health_private.ev', '100 years', 'UTC');
-CREATE TABLE health_private.ev_a PARTITION OF health_private.ev FOR VALUES FROM ('2000-01-01') TO ('2100-01-01');
-CREATE TABLE health_private.ev_b PARTITION OF health_private.ev FOR VALUES FROM ('2100-01-01') TO ('2200-01-01');
+CREATE TABLE health_private.ev_a PARTITION OF health_private.ev FOR VALUES FROM ('2001-01-01') TO ('2101-01-01');
+CREATE TABLE health_private.ev_b PARTITION OF health_private.ev FOR VALUES FROM ('2101-01-01') TO ('2201-01-01');
 CREATE TABLE health_private.ev_rest PARTITION OF health_private.ev DEFAULT;
 ALTER TABLE health_private.ev OWNER TO health_owner;
 ALTER TABLE health_private.ev_a OWNER TO health_owner;
@@ -183,7 +183,7 @@ SELECT * FROM health('health_private.ev');
 DELETE FROM part_state WHERE parent_table = 'ga'::regclass;
 SELECT * FROM health('ga');
 SELECT last_run, next_run FROM partition_health_summary('ga');
-INSERT INTO part_state (parent_table, next_run) VALUES ('ga', '2100-01-01');
+INSERT INTO part_state (parent_table, next_run) VALUES ('ga', '2101-01-01');
 UPDATE part_config SET automatic_maintenance = 'off' WHERE parent_table = 'ga'::regclass;
 SELECT * FROM health('ga');
 UPDATE part_config SET automatic_maintenance = 'on' WHERE parent_table = 'ga'::regclass;

@@ -128,6 +128,24 @@ INSERT INTO deep VALUES (11, 2, 2);
 SELECT run_maintenance('deep');
 SELECT relname FROM pg_class WHERE relname LIKE 'deep%' AND relkind = 'p' ORDER BY relname;
 
+-- one that is detached and kept is no set to grow; when it comes back it is
+CREATE TABLE kept (id int NOT NULL, at timestamptz NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('kept', 'id', '10', p_premake => 1, p_start_partition => '0', p_default_table => false);
+SELECT create_sub_partition('kept', 'at', '1 year', p_premake => 1, p_start_partition => '2000-01-01', p_default_table => false);
+INSERT INTO kept VALUES (15, '2000-05-05');
+UPDATE part_config SET retention = '1' WHERE parent_table = 'kept';
+SELECT run_maintenance('kept');
+SELECT relname, relispartition FROM pg_class WHERE relname = 'kept_p0';
+UPDATE part_config SET premake = 3 WHERE parent_table = 'kept_p0';
+SELECT count(*) AS partitions FROM pg_inherits WHERE inhparent = 'kept_p0'::regclass \gset
+SELECT run_maintenance();
+SELECT count(*) - :partitions AS more FROM pg_inherits WHERE inhparent = 'kept_p0'::regclass;
+UPDATE part_config SET retention = NULL WHERE parent_table = 'kept';
+SELECT reattach_partition('kept_p0');
+SELECT run_maintenance();
+SELECT count(*) - :partitions > 0 AS more FROM pg_inherits WHERE inhparent = 'kept_p0'::regclass;
+DROP TABLE kept;
+
 --
 -- partitions that are partitioned already
 --

@@ -297,7 +297,8 @@ pm_config_parents(bool automatic_only, bool armed_only)
 
 	return pm_config_select_oids("SELECT c.parent_table::oid FROM %c c"
 								 " JOIN pg_class r ON r.oid = c.parent_table"
-								 " WHERE (NOT $1 OR c.automatic_maintenance = 'on' AND NOT c.undo_in_progress)"
+								 " WHERE (NOT $1 OR c.automatic_maintenance = 'on' AND NOT c.undo_in_progress"
+								 "  AND NOT EXISTS (SELECT FROM %d d WHERE d.partition = c.parent_table))"
 								 " AND (NOT $2 OR EXISTS (SELECT FROM %s s WHERE s.parent_table = c.parent_table))"
 								 " ORDER BY c.maintenance_order NULLS LAST, r.relname, c.parent_table::oid",
 								 2, types, values);

@@ -32,9 +32,10 @@
 #define LADDER_FIRST_MS 50
 #define LADDER_TRIES 8
 
-/* the sets that the worker maintains */
+/* the sets that the worker maintains; what retention has detached is no set to grow */
 #define MAINTAINED \
-	"c.automatic_maintenance = 'on' AND NOT c.undo_in_progress AND c.async_partitioning_in_progress IS NULL"
+	"c.automatic_maintenance = 'on' AND NOT c.undo_in_progress AND c.async_partitioning_in_progress IS NULL" \
+	" AND NOT EXISTS (SELECT FROM %d d WHERE d.partition = c.parent_table)"
 
 static Datum
 milliseconds(int64 n)
