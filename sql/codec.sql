@@ -203,6 +203,18 @@ CALL convert_table_proc('c', 'id', '1 month', p_time_encoder => 'codec_test.ulid
 SELECT parts('c');
 SELECT tableoid::regclass, count(*), min(v), max(v) FROM c GROUP BY 1 ORDER BY 3;
 
+-- or the first partition of one
+CREATE TABLE i (id text NOT NULL, v int);
+INSERT INTO i SELECT * FROM c WHERE v >= 0;
+CALL convert_table_proc('i', 'id', '1 year', p_time_encoder => 'codec_test.ulid_encode', p_time_decoder => 'codec_test.ulid_decode',
+	p_time_zone => 'UTC', p_premake => 1, p_mode => 'instant');
+SELECT partition_name, lower_time, upper_time > now() FROM list_partitions('i') LIMIT 1;
+SELECT tableoid::regclass, count(*) FROM i GROUP BY 1;
+CREATE TABLE i_bad (LIKE i);
+INSERT INTO i_bad VALUES ('zzz', 1);
+CALL convert_table_proc('i_bad', 'id', '1 year', p_time_encoder => 'codec_test.ulid_encode', p_time_decoder => 'codec_test.ulid_decode',
+	p_time_zone => 'UTC', p_premake => 1, p_mode => 'instant');
+
 --
 -- Snowflake numbers
 --
@@ -348,6 +360,13 @@ CREATE OR REPLACE FUNCTION ulid_decode_broken(key text) RETURNS timestamptz LANG
 SELECT try($$SELECT create_future_partitions('t', 20)$$);
 CREATE OR REPLACE FUNCTION ulid_decode_broken(key text) RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$ SELECT NULL::timestamptz $$;
 SELECT try($$SELECT create_future_partitions('t', 20)$$);
+
+-- a configuration out of a dump gets through, and says what is wrong
+SELECT config_cleanup('t');
+INSERT INTO part_config (parent_table, control, partition_interval, time_zone, grid_origin, time_encoder, time_decoder)
+	VALUES ('t', 'id', '1 year', 'UTC', '2000-01-01', 'codec_test.nowhere', 'codec_test.ulid_decode');
+SELECT status, problems FROM partition_health_summary('t');
+DELETE FROM part_config WHERE parent_table = 't'::regclass;
 
 -- whose functions: they run as the owner of the table
 CREATE ROLE codec_owner;
