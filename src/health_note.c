@@ -168,8 +168,7 @@ note_template(PmHealth *health, const PartSet *set)
 {
 	PmTemplate	tmpl = {0};
 
-	if (OidIsValid(set->template_table))
-		pm_template_table_read(set, set->parent, &tmpl);
+	pm_template_table_read(set, set->parent, &tmpl);
 	if (tmpl.table_problem)
 		health->notes = lappend(health->notes,
 								psprintf("new partitions do not take all from the template table: %s: set template_table in part_config to another table, or to null",

@@ -255,8 +255,7 @@ pm_catalog_template(const PmLook *look)
 	read_parent(set->parent, tmpl);
 	if (set->inherit_privileges)
 		read_grants(set->parent, tmpl);
-	if (OidIsValid(set->template_table))
-		pm_template_table_read(set, set->parent, tmpl);
+	pm_template_table_read(set, set->parent, tmpl);
 	if (look->dflt)
 	{
 		tmpl->columns =

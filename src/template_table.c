@@ -178,7 +178,7 @@ read_keys(Oid template_table, Oid table, PmTemplate *tmpl, MemoryContext context
 
 /*
  * pm_template_table_read adds to a template what comes from the template table
- * of a set, and a table, its parent or a partition, has not.
+ * of a set, if it has one, and a table, its parent or a partition, has not.
  */
 void
 pm_template_table_read(const PartSet *set, Oid table, PmTemplate *tmpl)
@@ -191,6 +191,8 @@ pm_template_table_read(const PartSet *set, Oid table, PmTemplate *tmpl)
 	bool		has_keys;
 	bool		has_storage;
 
+	if (!OidIsValid(set->template_table))
+		return;
 	tmpl->table_problem = find_problem(set, set->template_table);
 	if (tmpl->table_problem)
 		return;
