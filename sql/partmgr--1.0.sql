@@ -556,6 +556,27 @@ COMMENT ON COLUMN part_rewrite_source.next_block IS 'copied up to here';
 COMMENT ON COLUMN part_rewrite_source.shape IS 'what must not be changed of it, as it was when the rewrite began';
 
 ALTER TABLE part_config ENABLE ROW LEVEL SECURITY;
+COMMENT ON COLUMN part_config_sub.sub_parent IS 'the set whose partitions become sets';
+COMMENT ON COLUMN part_config_sub.sub_default_table IS 'true: each of them has a default partition';
+COMMENT ON COLUMN part_config_sub.sub_control_not_null IS 'true: their key column must be NOT NULL';
+COMMENT ON COLUMN part_import.parent_table IS 'the set';
+COMMENT ON COLUMN part_import.source IS 'pg_partman''s table from which it was taken over';
+COMMENT ON COLUMN part_import.source_name IS 'how that spells the set';
+COMMENT ON COLUMN part_import.automatic_maintenance IS 'what the flag was there';
+COMMENT ON COLUMN part_import.imported_at IS 'when';
+-- the others say of the new sets what their twins say
+DO $$
+DECLARE
+	twin record;
+BEGIN
+	FOR twin IN SELECT s.attname, col_description(c.attrelid, c.attnum) AS text FROM pg_catalog.pg_attribute s
+		JOIN pg_catalog.pg_attribute c ON s.attname = 'sub_' || c.attname
+		WHERE s.attrelid = '@extschema@.part_config_sub'::pg_catalog.regclass AND c.attrelid = '@extschema@.part_config'::pg_catalog.regclass LOOP
+		EXECUTE pg_catalog.format('COMMENT ON COLUMN @extschema@.part_config_sub.%I IS %L', twin.attname, twin.text);
+	END LOOP;
+END
+$$;
+
 ALTER TABLE part_import ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_config_sub ENABLE ROW LEVEL SECURITY;
 ALTER TABLE part_upkeep ENABLE ROW LEVEL SECURITY;
