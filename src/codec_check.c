@@ -54,9 +54,12 @@ check_deterministic(const Codec *codec, int64 pos)
 				 errhint("It must make the lowest key of a time: all that is random in a key is zero.")));
 }
 
-/* read_back is what the decoder makes of the encoder's key; it must be near the time. */
+/*
+ * read_back is what the decoder makes of the encoder's key; it must be near the time:
+ * keys may count seconds, or days, if partitions are not smaller.
+ */
 static int64
-read_back(const Codec *codec, int64 pos, Datum key)
+read_back(const Codec *codec, int64 pos, Datum key, int64 width)
 {
 	char	   *text = pm_codec_value_text(codec, key);
 	TimestampTz time;
@@ -66,7 +69,7 @@ read_back(const Codec *codec, int64 pos, Datum key)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time_decoder %s finds no time in %s", codec->decoder_name, quote_literal_cstr(text)),
 				 errdetail("That is what time_encoder %s makes of %s.", codec->encoder_name, time_text(pos))));
-	if (time > pos + USECS_PER_SEC || time < pos - USECS_PER_SEC)
+	if (time > pos + USECS_PER_SEC || time < pos - Max(width, USECS_PER_SEC))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("time_decoder %s reads another time than time_encoder %s has written",
@@ -78,7 +81,7 @@ read_back(const Codec *codec, int64 pos, Datum key)
 
 /* check_order refuses an encoder whose keys do not come in the order of time. */
 static void
-check_order(const Codec *codec, int64 start)
+check_order(const Codec *codec, int64 start, int64 width)
 {
 	Datum		before = pm_codec_encode(codec, start);
 
@@ -87,28 +90,28 @@ check_order(const Codec *codec, int64 start)
 		int64		pos = start + i * i * (366 * USECS_PER_DAY / (TRIALS * TRIALS)) / USECS_PER_SEC * USECS_PER_SEC;
 		Datum		key = pm_codec_encode(codec, pos);
 
-		if (pm_codec_compare(codec, before, key) >= 0)
+		if (pm_codec_compare(codec, before, key) > 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("time_encoder %s does not make greater keys of later times", codec->encoder_name),
-					 errdetail("%s, of %s, does not come after %s%s%s.", quote_literal_cstr(pm_codec_value_text(codec, key)),
+					 errmsg("time_encoder %s makes lower keys of later times", codec->encoder_name),
+					 errdetail("%s, of %s, comes before %s%s%s.", quote_literal_cstr(pm_codec_value_text(codec, key)),
 							   time_text(pos), quote_literal_cstr(pm_codec_value_text(codec, before)),
 							   OidIsValid(codec->collation) ? " in collation " : "",
 							   OidIsValid(codec->collation) ? pm_collation_name(codec->collation) : ""),
 					 OidIsValid(codec->collation) ?
 					 errhint("If the keys are right, partition by the column with COLLATE \"C\".") : 0));
-		(void) read_back(codec, pos, key);
+		(void) read_back(codec, pos, key, width);
 		before = key;
 	}
 }
 
 /* check_bound refuses a bound that would be another one when it is read again. */
 static void
-check_bound(const PartSet *set, int64 pos)
+check_bound(const PartSet *set, int64 pos, int64 width)
 {
 	const Codec *codec = (Codec *) set->key.codec;
 
-	if (read_back(codec, pos, pm_codec_encode(codec, pos)) != pos)
+	if (read_back(codec, pos, pm_codec_encode(codec, pos), width) != pos)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("bound %s of table \"%s\" is finer than what time_encoder %s writes",
@@ -126,17 +129,21 @@ pm_codec_check(const PartSet *set, TimestampTz now)
 	const Codec *codec = (Codec *) set->key.codec;
 	int64		bound;
 	int64		next;
+	int64		width = 0;
+	bool		has_cell;
 
 	if (codec == NULL)
 		return;
 	warn_volatile(codec->encoder, "time_encoder", codec->encoder_name);
 	warn_volatile(codec->decoder, "time_decoder", codec->decoder_name);
 	check_deterministic(codec, now);
-	check_order(codec, now / USECS_PER_SEC * USECS_PER_SEC);
-	if (pm_key_floor(&set->key, &set->grid, now, &bound) &&
-		pm_key_next(&set->key, &set->grid, now, &next))
+	has_cell = pm_key_floor(&set->key, &set->grid, now, &bound) && pm_key_next(&set->key, &set->grid, now, &next);
+	if (has_cell)
+		width = next - bound;
+	check_order(codec, now / USECS_PER_SEC * USECS_PER_SEC, width);
+	if (has_cell)
 	{
-		check_bound(set, bound);
-		check_bound(set, next);
+		check_bound(set, bound, width);
+		check_bound(set, next, width);
 	}
 }

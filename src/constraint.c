@@ -61,8 +61,8 @@ call_probe(void *arg)
 	PmSpi		spi;
 
 	pm_spi_begin(&spi, call->set->owner);
-	pm_spi_select(psprintf("SELECT min(%s)::text, max(%s)::text, bool_and(%s >= %s AND %s <= %s) FROM ONLY %s",
-						   column, column, column, column, column, column, pm_qualified_name(call->set->parent)),
+	pm_spi_select(psprintf("SELECT x.%s::text FROM ONLY %s x WHERE x.%s >= x.%s AND x.%s <= x.%s ORDER BY x.%s",
+						   column, pm_qualified_name(call->set->parent), column, column, column, column, column),
 				  0, NULL, NULL, NULL);
 	pm_spi_end(&spi);
 }
@@ -186,6 +186,7 @@ read_extremes(Oid owner, Oid table, List *extremes)
 	PmSpi		spi;
 	int			column = 1;
 	ListCell   *lc;
+	ListCell   *lc2;
 
 	if (extremes == NIL)
 		return NIL;
@@ -194,9 +195,11 @@ read_extremes(Oid owner, Oid table, List *extremes)
 	{
 		const char *name = quote_identifier(((PmExtreme *) lfirst(lc))->column);
 
-		appendStringInfo(&sql, "%s min(%s)::text, max(%s)::text", sql.len ? "," : "SELECT", name, name);
+		/* not min() and max(): some types that have an order lack these */
+		foreach(lc2, list_make2("ASC", "DESC"))
+			appendStringInfo(&sql, "%s (SELECT x.%s::text FROM %s x WHERE x.%s IS NOT NULL ORDER BY x.%s %s LIMIT 1)", sql.len ? "," : "SELECT",
+							 name, pm_qualified_name(table), name, name, (char *) lfirst(lc2));
 	}
-	appendStringInfo(&sql, " FROM %s", pm_qualified_name(table));
 	pm_spi_begin(&spi, owner);
 	pin_output();
 	pm_spi_select(sql.data, 0, NULL, NULL, NULL);
