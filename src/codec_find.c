@@ -171,38 +171,47 @@ pm_collation_name(Oid collation)
 	return name;
 }
 
-/* is the order of the partition key the usual one of its type? */
-static char *
-read_order(Oid parent, const PartKey *key, Codec *codec)
+/* the order in which a table is partitioned by its first key column; false: by another one */
+static bool
+read_key_order(Oid parent, AttrNumber attnum, Oid *collation, Oid *opclass)
 {
 	HeapTuple	tuple = SearchSysCache1(PARTRELID, ObjectIdGetDatum(parent));
 	bool		isnull;
-	oidvector  *collations;
-	oidvector  *classes;
-	char	   *problem = NULL;
-	Oid			column_collation;
+	bool		is_key;
 
 	if (!HeapTupleIsValid(tuple))
-		return pstrdup("it is not partitioned");
-	collations = (oidvector *) DatumGetPointer(SysCacheGetAttr(PARTRELID, tuple, Anum_pg_partitioned_table_partcollation, &isnull));
-	classes = (oidvector *) DatumGetPointer(SysCacheGetAttr(PARTRELID, tuple, Anum_pg_partitioned_table_partclass, &isnull));
-	codec->collation = collations->values[0];
-	if (classes->values[0] != GetDefaultOpClass(key->type, BTREE_AM_OID))
-		problem = psprintf("column \"%s\" is not partitioned in the order of its type", key->attname);
+		return false;
+	is_key = ((Form_pg_partitioned_table) GETSTRUCT(tuple))->partattrs.values[0] == attnum;
+	*collation = ((oidvector *) DatumGetPointer(SysCacheGetAttr(PARTRELID, tuple, Anum_pg_partitioned_table_partcollation, &isnull)))->values[0];
+	*opclass = ((oidvector *) DatumGetPointer(SysCacheGetAttr(PARTRELID, tuple, Anum_pg_partitioned_table_partclass, &isnull)))->values[0];
 	ReleaseSysCache(tuple);
+	return is_key;
+}
 
+/*
+ * Is the order of the partition key the usual one of its type?  It is if nothing is
+ * partitioned by the column yet.
+ */
+static char *
+read_order(Oid parent, const PartKey *key, Codec *codec)
+{
+	Oid			opclass;
+	Oid			column_collation;
+	Oid			type;
+	int32		typmod;
+
+	get_atttypetypmodcoll(parent, key->attnum, &type, &typmod, &column_collation);
 	codec->base.column = pstrdup(quote_identifier(key->attname));
-	column_collation = get_typcollation(key->type);
-	if (OidIsValid(column_collation))
+	if (!read_key_order(parent, key->attnum, &codec->collation, &opclass))
 	{
-		Oid			type;
-		int32		typmod;
-
-		get_atttypetypmodcoll(parent, key->attnum, &type, &typmod, &column_collation);
-		if (column_collation != codec->collation)
-			codec->base.column = psprintf("%s COLLATE %s", codec->base.column, pm_collation_name(codec->collation));
+		codec->collation = column_collation;
+		return NULL;
 	}
-	return problem;
+	if (opclass != GetDefaultOpClass(key->type, BTREE_AM_OID))
+		return psprintf("column \"%s\" is not partitioned in the order of its type", key->attname);
+	if (column_collation != codec->collation)
+		codec->base.column = psprintf("%s COLLATE %s", codec->base.column, pm_collation_name(codec->collation));
+	return NULL;
 }
 
 /* what no codec can help with, or NULL */
