@@ -146,6 +146,19 @@ SELECT run_maintenance();
 SELECT count(*) - :partitions > 0 AS more FROM pg_inherits WHERE inhparent = 'kept_p0'::regclass;
 DROP TABLE kept;
 
+-- too many rows to be read under the locks: their partitions come later
+CREATE TABLE big (id int NOT NULL, at int NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('big', 'id', '10', p_premake => 1, p_start_partition => '0', p_default_table => false);
+INSERT INTO big SELECT n % 20, n FROM generate_series(1, 40) n;
+SET partmgr.max_default_scan = 0;
+SELECT create_sub_partition('big', 'at', '10', p_premake => 1, p_start_partition => '0');
+SELECT * FROM tree('big');
+RESET partmgr.max_default_scan;
+SELECT run_maintenance();
+SELECT run_maintenance();
+SELECT tableoid::regclass, count(*) FROM big GROUP BY 1 ORDER BY 1;
+DROP TABLE big;
+
 --
 -- partitions that are partitioned already
 --

@@ -582,6 +582,8 @@ pm_create_parent(const CreateOrder *order)
 		(void) pm_sub_inherit(order->sibling, set->parent);
 	if (order->defer)
 	{
+		if (creation.shape.has_start)
+			pm_config_set_backfill(set, true, creation.shape.start);
 		pm_worker_wake();
 		return true;
 	}

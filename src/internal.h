@@ -318,7 +318,7 @@ extern char *pm_qualified_name(Oid relation);
 extern void pm_make(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step, TimestampTz now);
 extern void pm_sub_adopt(Oid parent, const char *start, TimestampTz now);
 extern void pm_sub_convert(const PmLook *look, const Partition *partition, const char *start,
-						   TimestampTz now);
+						   int64 *budget, TimestampTz now);
 
 /* ---------- template_table.c, template_make.c ---------- */
 extern void pm_template_table_read(const PartSet *set, Oid table, PmTemplate *tmpl);

@@ -491,13 +491,14 @@ static void
 make_sub_sets(const PmRewrite *rewrite, List *targets)
 {
 	PmLook	   *look = pm_catalog_look(pm_rewrite_set(rewrite));
+	int64		budget = 0;		/* readers wait for the swap: nothing is read here */
 	ListCell   *lc;
 	ListCell   *lc2;
 
 	foreach(lc, look->set->sub ? look->partitions : NIL)
 		foreach(lc2, targets)
 			if (((Partition *) lfirst(lc))->oid == ((Partition *) lfirst(lc2))->oid)
-				pm_sub_convert(look, lfirst(lc), NULL, rewrite->now);
+				pm_sub_convert(look, lfirst(lc), NULL, &budget, rewrite->now);
 }
 
 static void

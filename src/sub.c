@@ -79,10 +79,11 @@ sibling_with_sub(Oid parent, Oid partition)
 
 /*
  * manage makes a set of a partition that is partitioned; start is where its first
- * partitions are wanted, or NULL.
+ * partitions are wanted, or NULL.  With defer they are left to the next run: each of
+ * them would have the rows of the default read.
  */
 static void
-manage(Oid parent, Oid partition, const char *start, TimestampTz now)
+manage(Oid parent, Oid partition, const char *start, bool defer, TimestampTz now)
 {
 	CreateOrder *order;
 
@@ -90,9 +91,7 @@ manage(Oid parent, Oid partition, const char *start, TimestampTz now)
 		return;
 	order = order_for(parent, partition, now);
 	order->start = start;
-	/* of a large one each new partition would have all rows read */
-	order->defer = OidIsValid(get_default_partition_oid(partition)) &&
-		pm_exclude_is_large(get_default_partition_oid(partition));
+	order->defer = defer;
 	order->sibling = sibling_with_sub(parent, partition);
 	(void) pm_create_parent(order);
 	if (!order->default_table && OidIsValid(get_default_partition_oid(partition)) && !order->defer)
@@ -112,7 +111,7 @@ pm_make(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step, Timest
 
 	pm_ddl_apply(look, tmpl, step, now);
 	if (set->sub && (step->kind == STEP_CREATE || step->kind == STEP_DRAIN))
-		manage(set->parent, get_relname_relid(step->name, get_namespace_oid(set->schema, false)), NULL, now);
+		manage(set->parent, get_relname_relid(step->name, get_namespace_oid(set->schema, false)), NULL, false, now);
 }
 
 
@@ -155,13 +154,15 @@ check_convertible(const PartSet *set, const PmTemplate *tmpl, const Partition *p
 
 /*
  * pm_sub_convert makes a set of a partition that is not partitioned; start is where
- * its first partitions are wanted, or NULL.
+ * its first partitions are wanted, or NULL.  *budget is how many kB of rows may still
+ * be read under the locks: those of a partition beyond it wait for the worker.
  *
  * Locks: ACCESS EXCLUSIVE on the parent, its default and the partition, to the end of
  * the transaction.
  */
 void
-pm_sub_convert(const PmLook *look, const Partition *partition, const char *start, TimestampTz now)
+pm_sub_convert(const PmLook *look, const Partition *partition, const char *start, int64 *budget,
+			   TimestampTz now)
 {
 	const PartSet *set = look->set;
 	PmTemplate *tmpl = pm_catalog_template(look);
@@ -172,8 +173,10 @@ pm_sub_convert(const PmLook *look, const Partition *partition, const char *start
 	rows = has_rows(set, partition);
 	if (rows)
 		check_convertible(set, tmpl, partition);
+	if (rows)
+		*budget -= pm_size_blocks(partition->oid) * (BLCKSZ / 1024);
 	made = pm_ddl_sub(look, tmpl, partition, rows);
-	manage(set->parent, made, start, now);
+	manage(set->parent, made, start, rows && *budget < 0, now);
 }
 
 /* a partition that is partitioned already must be so in the way that is wanted */
@@ -199,6 +202,7 @@ void
 pm_sub_adopt(Oid parent, const char *start, TimestampTz now)
 {
 	PmLook	   *look = pm_catalog_look(pm_config_read_one(parent));
+	int64		budget = pm_max_default_scan;
 	ListCell   *lc;
 
 	foreach(lc, look->partitions)
@@ -215,10 +219,10 @@ pm_sub_adopt(Oid parent, const char *start, TimestampTz now)
 		{
 			case RELKIND_PARTITIONED_TABLE:
 				check_partitioned(look->set, partition);
-				manage(parent, partition->oid, start, now);
+				manage(parent, partition->oid, start, false, now);
 				break;
 			case RELKIND_RELATION:
-				pm_sub_convert(look, partition, start, now);
+				pm_sub_convert(look, partition, start, &budget, now);
 				break;
 			default:
 				ereport(NOTICE,
