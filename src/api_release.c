@@ -54,7 +54,7 @@ partmgr_config_cleanup(PG_FUNCTION_ARGS)
 	if (config)
 		pm_api_check_no_holds(parent);
 	if (bool_argument(fcinfo, 2, "p_config_sub_table"))
-		tell_removed(parent, "part_config_sub", pm_config_delete_sub(parent));
+		tell_removed(parent, "part_config_sub", pm_sub_delete(parent));
 	if (config)
 	{
 		pm_exclude_forget(parent);

@@ -272,7 +272,7 @@ Datum
 partmgr_stop_sub_partition(PG_FUNCTION_ARGS)
 {
 	pm_api_require();
-	pm_sub_delete(pm_api_own_set(fcinfo, 0, "p_parent_table"));
+	(void) pm_sub_delete(pm_api_own_set(fcinfo, 0, "p_parent_table"));
 	PG_RETURN_BOOL(true);
 }
 

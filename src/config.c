@@ -378,14 +378,6 @@ pm_config_set_undo(Oid parent)
 						   1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(parent)}, NULL);
 }
 
-/* pm_config_delete_sub forgets with what settings partitions become sets; false if it was not said. */
-bool
-pm_config_delete_sub(Oid parent)
-{
-	return pm_config_write("DELETE FROM %b WHERE sub_parent = $1::regclass",
-						   1, (Oid[]) {OIDOID}, (Datum[]) {ObjectIdGetDatum(parent)}, NULL) > 0;
-}
-
 /* pm_config_set_interval changes the width of new partitions; without keeps_name, their names. */
 void
 pm_config_set_interval(Oid parent, const char *interval, bool keeps_name)

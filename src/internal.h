@@ -173,7 +173,6 @@ extern PartSet *pm_config_read_nowait(Oid parent, bool *busy);
 extern List *pm_config_on_demand_nowait(Oid *config);
 extern void pm_config_changed(Oid parent);
 extern void pm_config_set_undo(Oid parent);
-extern bool pm_config_delete_sub(Oid parent);
 extern void pm_config_forget_dangling(void);
 extern int	pm_config_arm(List *parents, TimestampTz now);
 extern void pm_config_set_backfill(const PartSet *set, bool has_backfill,
@@ -203,7 +202,7 @@ extern char *pm_position_text(const PartKey *key, int64 pos);
 /* ---------- sub_config.c ---------- */
 extern void pm_sub_read(PartSet *set);
 extern void pm_sub_insert(Oid parent, int ncolumns, const char *const *columns, const char *const *values);
-extern void pm_sub_delete(Oid parent);
+extern bool pm_sub_delete(Oid parent);
 extern void pm_sub_copy_settings(Oid from, Oid to);
 extern bool pm_sub_inherit(Oid from, Oid to);
 extern char *pm_sub_value(Oid parent, const char *column);

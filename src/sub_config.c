@@ -137,13 +137,15 @@ pm_sub_inherit(Oid from, Oid to)
 	return rows > 0;
 }
 
-/* pm_sub_delete forgets the row of a set. */
-void
+/* pm_sub_delete forgets the row of a set; false if there was none. */
+bool
 pm_sub_delete(Oid parent)
 {
-	(void) pm_config_write("DELETE FROM %b WHERE sub_parent = $1::regclass", 1, (Oid[]) {OIDOID},
-						   (Datum[]) {ObjectIdGetDatum(parent)}, NULL);
+	uint64		rows = pm_config_write("DELETE FROM %b WHERE sub_parent = $1::regclass", 1, (Oid[]) {OIDOID},
+									   (Datum[]) {ObjectIdGetDatum(parent)}, NULL);
+
 	pm_config_changed(parent);
+	return rows > 0;
 }
 
 /* pm_sub_value returns a column, named without sub_, as text; NULL: it is, or there is no row. */
