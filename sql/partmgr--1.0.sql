@@ -246,6 +246,37 @@ COMMENT ON FUNCTION regclass_like(regclass, text) IS 'is the name of the table l
 CREATE OPERATOR pg_catalog.~~ (FUNCTION = regclass_like, LEFTARG = regclass, RIGHTARG = text);
 COMMENT ON OPERATOR pg_catalog.~~ (regclass, text) IS 'is the name of the table like the pattern?';
 
+-- and what else scripts ask of a text
+CREATE FUNCTION regclass_ne_text(regclass, text) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT NOT $1 = $2 $$;
+COMMENT ON FUNCTION regclass_ne_text(regclass, text) IS 'is this not the table of that name?';
+CREATE OPERATOR pg_catalog.<> (FUNCTION = regclass_ne_text, LEFTARG = regclass, RIGHTARG = text,
+	NEGATOR = OPERATOR(pg_catalog.=));
+COMMENT ON OPERATOR pg_catalog.<> (regclass, text) IS 'is this not the table of that name?';
+CREATE FUNCTION regclass_matches_not(regclass, text) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT NOT $1 ~ $2 $$;
+COMMENT ON FUNCTION regclass_matches_not(regclass, text) IS 'does the name of the table not match the regular expression?';
+CREATE OPERATOR pg_catalog.!~ (FUNCTION = regclass_matches_not, LEFTARG = regclass, RIGHTARG = text,
+	NEGATOR = OPERATOR(pg_catalog.~));
+COMMENT ON OPERATOR pg_catalog.!~ (regclass, text) IS 'does the name of the table not match the regular expression?';
+CREATE FUNCTION regclass_like_not(regclass, text) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT NOT $1 ~~ $2 $$;
+COMMENT ON FUNCTION regclass_like_not(regclass, text) IS 'is the name of the table not like the pattern?';
+CREATE OPERATOR pg_catalog.!~~ (FUNCTION = regclass_like_not, LEFTARG = regclass, RIGHTARG = text,
+	NEGATOR = OPERATOR(pg_catalog.~~));
+COMMENT ON OPERATOR pg_catalog.!~~ (regclass, text) IS 'is the name of the table not like the pattern?';
+CREATE FUNCTION regclass_ilike(regclass, text) RETURNS boolean
+	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
+	AS $$
+	SELECT concat(n.nspname, '.', c.relname) ILIKE $2 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1
+$$;
+COMMENT ON FUNCTION regclass_ilike(regclass, text) IS 'is the name of the table like the pattern, in any case?';
+CREATE OPERATOR pg_catalog.~~* (FUNCTION = regclass_ilike, LEFTARG = regclass, RIGHTARG = text);
+COMMENT ON OPERATOR pg_catalog.~~* (regclass, text) IS 'is the name of the table like the pattern, in any case?';
+
 -- What COPY into a set with on_demand asks for each row: does a partition take
 -- it?  If not, it is kept for the end.  In pg_catalog, since whoever may COPY
 -- need not have a right on our schema.  Not immutable in truth, but so marked:

@@ -159,6 +159,48 @@ SELECT run_maintenance();
 SELECT tableoid::regclass, count(*) FROM big GROUP BY 1 ORDER BY 1;
 DROP TABLE big;
 
+-- a hold keeps what is below the partitions, in the same key and in another one
+CREATE TABLE held (at date NOT NULL, k int NOT NULL) PARTITION BY RANGE (at);
+SELECT create_parent('held', 'at', '1 month', p_start_partition => '2020-01-01', p_premake => 1, p_default_table => false, p_automatic_maintenance => 'off', p_time_zone => 'UTC');
+INSERT INTO held SELECT '2020-01-01'::date + n, n % 20 FROM generate_series(0, 59) n;
+SELECT create_sub_partition('held', 'at', '10 days', p_premake => 1, p_start_partition => '2020-01-01');
+SELECT hold_partition('held', '2020-01-05', '2020-01-06', 'a case') > 0 AS held;
+SELECT count(*) AS partitions FROM list_partitions('held_p20200101') WHERE NOT is_default;
+SELECT partition_name, action FROM drop_old_partitions('held_p20200101', '1 day') ORDER BY 1;
+SELECT count(*) FROM held WHERE at BETWEEN '2020-01-05' AND '2020-01-05';
+DROP TABLE held;
+
+-- bounds stay what they were, also where they have no place on the axis; and names that are cut short
+CREATE TABLE odd_name_that_is_so_long_that_those_of_its_defaults_are_equal (at date NOT NULL, k int NOT NULL, other int NOT NULL) PARTITION BY RANGE (at, other);
+CREATE TABLE odd_1 PARTITION OF odd_name_that_is_so_long_that_those_of_its_defaults_are_equal FOR VALUES FROM ('2020-01-01', 3) TO ('2020-02-01', 7);
+CREATE TABLE odd_2 PARTITION OF odd_name_that_is_so_long_that_those_of_its_defaults_are_equal FOR VALUES FROM ('2090-01-01', MINVALUE) TO ('infinity', MINVALUE);
+INSERT INTO odd_1 VALUES ('2020-01-15', 1, 1);
+SELECT create_parent('odd_name_that_is_so_long_that_those_of_its_defaults_are_equal', 'at', '1 month', p_premake => 1, p_automatic_maintenance => 'off');
+SET client_min_messages = error;
+SELECT create_sub_partition('odd_name_that_is_so_long_that_those_of_its_defaults_are_equal', 'k', '10', p_premake => 1);
+SET client_min_messages = warning;
+SELECT c.relname, c.relkind, pg_get_expr(relpartbound, c.oid) FROM pg_class c WHERE relname LIKE 'odd\__' ORDER BY 1;
+SELECT tableoid::regclass, * FROM odd_1;
+SELECT count(*) > 2 AS sets, bool_and(partdefid <> 0) AS have_defaults FROM pg_inherits JOIN pg_partitioned_table ON partrelid = inhrelid
+	WHERE inhparent = 'odd_name_that_is_so_long_that_those_of_its_defaults_are_equal'::regclass;
+DROP TABLE odd_name_that_is_so_long_that_those_of_its_defaults_are_equal;
+
+-- settings that have lost their sense keep no partition from being made; nor does a column that was renamed
+CREATE SCHEMA gone;
+CREATE TABLE lost (id int NOT NULL, k int NOT NULL) PARTITION BY RANGE (id);
+SELECT create_parent('lost', 'id', '10', p_premake => 1, p_start_partition => '0', p_default_table => false, p_automatic_maintenance => 'off');
+SELECT create_sub_partition('lost', 'k', '10', p_premake => 1);
+UPDATE part_config_sub SET sub_retention = '10', sub_retention_schema = 'gone', sub_jobmon = false WHERE sub_parent = 'lost';
+UPDATE part_config_sub SET sub_retention_schema = 'nowhere' WHERE sub_parent = 'lost';
+DROP SCHEMA gone;
+ALTER TABLE lost RENAME k TO kk;
+CREATE TABLE lost_p20_default (id int);
+INSERT INTO lost VALUES (10, 1);
+SELECT run_maintenance('lost');
+SELECT control, retention, jobmon FROM part_config WHERE parent_table = 'lost_p20';
+SELECT partition_name FROM list_partitions('lost_p20') WHERE is_default;
+DROP TABLE lost, lost_p20_default;
+
 --
 -- partitions that are partitioned already
 --
@@ -215,9 +257,16 @@ CREATE TABLE bad_other PARTITION OF bad FOR VALUES FROM (1000) TO (1010) PARTITI
 SELECT create_sub_partition('bad', 'at', '1 day');
 DROP TABLE bad_other;
 INSERT INTO bad VALUES (1, 1, '2020-01-01');
-CREATE TABLE bad_p0_default (id int);
+CREATE VIEW bad_view AS TABLE bad_p0;
 SELECT create_sub_partition('bad', 'at', '1 day');
-DROP TABLE bad_p0_default;
+DROP VIEW bad_view;
+ALTER TABLE bad_p0 ENABLE ROW LEVEL SECURITY;
+SELECT create_sub_partition('bad', 'at', '1 day');
+ALTER TABLE bad_p0 DISABLE ROW LEVEL SECURITY;
+ALTER TABLE bad_p0 ADD CONSTRAINT own CHECK (n > 0);
+SELECT create_sub_partition('bad', 'at', '1 day');
+ALTER TABLE bad_p0 DROP CONSTRAINT own;
+SELECT create_sub_partition('bad', 'id', '5', p_type => 'list');
 UPDATE pg_inherits SET inhdetachpending = true WHERE inhrelid = 'bad_p0'::regclass;
 SELECT create_sub_partition('bad', 'at', '1 day');
 UPDATE pg_inherits SET inhdetachpending = false WHERE inhrelid = 'bad_p0'::regclass;

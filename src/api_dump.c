@@ -262,6 +262,31 @@ call_of(const PmExtension *ext, const char *function)
 }
 
 /*
+ * append_existing has the sub-sets that exist already, since they were made by the
+ * call before, get the settings that those to come are given.
+ */
+static void
+append_existing(StringInfo buf, const PmExtension *ext, const PartSet *set, const char *where)
+{
+	bool		is_first = true;
+
+	if (!set->has_sub)
+		return;
+	appendStringInfoString(buf, pm_config_sql(ext, "\nUPDATE %c c SET"));
+	for (int i = 0; i < lengthof(sub_update_items); i++)
+	{
+		const char *column = sub_update_items[i].name + strlen("sub_");
+
+		if (strcmp(column, "time_zone") == 0 || strcmp(column, "name_format") == 0)
+			continue;
+		appendStringInfo(buf, "%s\n\t%s = s.sub_%s", is_first ? "" : ",", column, column);
+		is_first = false;
+	}
+	appendStringInfoString(buf, pm_config_sql(ext, "\nFROM %b s, pg_catalog.pg_inherits i"));
+	appendStringInfo(buf, "\nWHERE s.sub_parent = %s AND i.inhparent = s.sub_parent AND c.parent_table = i.inhrelid::regclass;", where);
+}
+
+/*
  * partmgr_dump_partitioned_table_definition(p_parent_table, p_ignore_template_table)
  * returns the call and the updates that give a table the configuration that this
  * set has.  Errors: not managed, or not the caller's to see.
@@ -301,5 +326,6 @@ partmgr_dump_partitioned_table_definition(PG_FUNCTION_ARGS)
 	append_statement(&buf, &(DumpStatement) {
 		pm_config_sql(&ext, "UPDATE %b SET"), "=", psprintf("\nWHERE sub_parent = %s;", where), sub_update_items, lengthof(sub_update_items), FROM_SUB
 	}, &source);
+	append_existing(&buf, &ext, set, where);
 	PG_RETURN_TEXT_P(cstring_to_text(buf.data));
 }

@@ -116,6 +116,11 @@ check_sub(Oid parent, const PmSubKey *key, PmConfigText *text)
 	read_sub_key(parent, key, &sub.key);
 	if (text->time_zone == NULL && sub.key.axis != AXIS_ID)
 		text->time_zone = set->grid.zone ? pg_get_timezone_name(set->grid.zone) : pg_get_timezone_name(session_timezone);
+	if (strcmp(key->control, set->key.attname) == 0 && (key->is_list || set->key.is_list || sub.key.kind != set->key.kind))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table %s is partitioned by column \"%s\" already", pm_full_name(set), key->control),
+				 errdetail("Only a range can be divided by the same column, and only if that is read in the same way.")));
 	pm_create_check_set(&sub, text);
 	if (!key->is_list && !set->key.is_list)
 		check_smaller(set, &sub.key, text->interval, &sub.grid.interval);
@@ -264,15 +269,29 @@ partmgr_create_sub_partition(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
+static void
+call_stop(void *arg)
+{
+	Oid			parent = *(Oid *) arg;
+
+	LockRelationOid(parent, ShareUpdateExclusiveLock);
+	(void) pm_sub_delete(parent);
+}
+
 /*
  * partmgr_stop_sub_partition(p_parent_table, p_jobmon) has new partitions of a set be
  * plain ones; those that are sets stay such.  Returns true.
+ *
+ * Locks: SHARE UPDATE EXCLUSIVE on the table: nobody makes a partition meanwhile.
  */
 Datum
 partmgr_stop_sub_partition(PG_FUNCTION_ARGS)
 {
+	Oid			parent;
+
 	pm_api_require();
-	(void) pm_sub_delete(pm_api_own_set(fcinfo, 0, "p_parent_table"));
+	parent = pm_api_own_set(fcinfo, 0, "p_parent_table");
+	pm_lockwait_run(parent, call_stop, &parent);
 	PG_RETURN_BOOL(true);
 }
 
@@ -312,6 +331,7 @@ partmgr_config_sub_check(PG_FUNCTION_ARGS)
 	bool		isnull;
 	Oid			parent = DatumGetObjectId(heap_getattr(tuple, 1, desc, &isnull));
 	PmConfigText text = {0};
+	char	   *schema;
 	char	   *type = column_text(desc, tuple, "sub_partition_type");
 	PmSubKey	key = {
 		.control = column_text(desc, tuple, "sub_control"),
@@ -334,6 +354,11 @@ partmgr_config_sub_check(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"%s\" of part_config_sub cannot be changed", "sub_parent")));
 	if (pm_config_exists(parent))
+	{
 		check_sub(parent, &key, &text);
+		schema = column_text(desc, tuple, "sub_retention_schema");
+		if (is_update && schema != NULL)
+			pm_api_check_retention_schema(pm_config_read_one(parent), schema);
+	}
 	return PointerGetDatum(tuple);
 }

@@ -521,11 +521,13 @@ newest_among(const PmLook *look, bool foreign, int64 *newest)
 static bool
 newest_above(const PartSet *set, int64 *newest)
 {
+	List	   *sets;
 	PartSet    *above;
 
 	if (!set->has_limits)
 		return false;
-	above = pm_config_read_one(get_partition_parent(set->parent, true));
+	sets = pm_config_read(list_make1_oid(get_partition_parent(set->parent, true)));
+	above = sets == NIL ? NULL : linitial(sets);
 	return above != NULL && above->problem == NULL && above->key.axis == set->key.axis &&
 		strcmp(above->key.attname, set->key.attname) == 0 &&
 		pm_catalog_newest(pm_catalog_look(above), newest);

@@ -51,17 +51,37 @@ static const struct
 
 /* ---------- refusals ---------- */
 
+/* pm_interval_word returns the interval that a word of version 4 means; others as they are. */
+const char *
+pm_interval_word(const char *interval)
+{
+	for (int i = 0; i < lengthof(old_words); i++)
+		if (interval && pg_strcasecmp(interval, old_words[i].word) == 0)
+			return old_words[i].interval;
+	return interval;
+}
+
 static void
 check_interval_word(const char *interval)
 {
-	for (int i = 0; i < lengthof(old_words); i++)
-	{
-		if (pg_strcasecmp(interval, old_words[i].word) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("\"%s\" is not an interval", interval),
-					 errhint("Use \"%s\".", old_words[i].interval)));
-	}
+	if (pm_interval_word(interval) != interval)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is not an interval", interval),
+				 errhint("Use \"%s\".", pm_interval_word(interval))));
+}
+
+/* who calls as version 4 was called has the interval one place further on */
+static void
+check_type(const char *type)
+{
+	if (strcmp(type, "range") == 0 || strcmp(type, "list") == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("p_type must be \"range\" or \"list\", not \"%s\"", type),
+			 pg_strcasecmp(type, "native") == 0 || pm_interval_word(type) != type ?
+			 errhint("pg_partman 4 had the type as third argument; since version 5 that is the interval: create_parent(table, column, '1 day').") : 0));
 }
 
 static void
@@ -85,8 +105,8 @@ check_arguments(const CreateOrder *order)
 	};
 	int			i = 0;
 
+	check_type(order->type);
 	check_interval_word(order->interval);
-	check_word("p_type", order->type, "range", "list");
 	check_word("p_automatic_maintenance", order->automatic, "on", "off");
 	if (order->premake < 1)
 		ereport(ERROR,
@@ -555,6 +575,7 @@ pm_create_parent(const CreateOrder *order)
 	PartSet    *set;
 	PmLook	   *look;
 	bool		wants_default;
+	bool		attaches;
 	bool		has_partition;
 
 	prepare(order, &creation);
@@ -577,7 +598,7 @@ pm_create_parent(const CreateOrder *order)
 	 */
 	write_config(set, order, &creation.text);
 	if (OidIsValid(order->like))
-		pm_sub_copy_settings(order->like, set->parent);
+		pm_sub_settle(order->like, set);
 	if (OidIsValid(order->sibling))
 		(void) pm_sub_inherit(order->sibling, set->parent);
 	if (order->defer)
@@ -588,14 +609,15 @@ pm_create_parent(const CreateOrder *order)
 		return true;
 	}
 	wants_default = order->default_table && look->dflt == NULL;
-	if (wants_default && has_default_table(set))
+	attaches = !OidIsValid(order->like);
+	if (wants_default && attaches && has_default_table(set))
 	{
-		pm_ddl_create_default(look, pm_catalog_template(look));
+		pm_ddl_create_default(look, pm_catalog_template(look), attaches);
 		wants_default = false;
 	}
 	has_partition = make_partitions(look, order, &creation.shape);
 	if (wants_default)
-		pm_ddl_create_default(look, pm_catalog_template(look));
+		pm_ddl_create_default(look, pm_catalog_template(look), attaches);
 	if (OidIsValid(order->like))
 		;						/* said once, of all */
 	else if (look->dflt)

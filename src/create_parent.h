@@ -60,6 +60,7 @@ typedef struct SetShape
 extern bool pm_create_parent(const CreateOrder *order);
 extern PartSet *pm_create_set(const CreateOrder *order);
 extern void pm_create_check_set(PartSet *set, const PmConfigText *text);
+extern const char *pm_interval_word(const char *interval);
 extern void pm_create_check_on_demand(const PartSet *set, bool wants_default);
 
 /* ---------- adopt.c ---------- */

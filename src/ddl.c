@@ -159,12 +159,27 @@ move_statements(const PmLook *look, const PmTemplate *tmpl,
 	return result;
 }
 
+/*
+ * pm_ddl_free_default returns a name for the default of a sub-set that nobody has: cut
+ * short those of all partitions may be one, and a stranger's table is none of ours.
+ */
+char *
+pm_ddl_free_default(const char *schema, const char *table)
+{
+	Oid			namespace = get_namespace_oid(schema, false);
+	char	   *name = pm_name_default(table);
+
+	for (int n = 1; OidIsValid(get_relname_relid(name, namespace)); n++)
+		name = pm_name_suffixed(table, psprintf("_default%d", n));
+	return name;
+}
+
 /* the default of a table that is to be a sub-set */
 static List *
 sub_default_statements(const PartSet *set, const PmTemplate *tmpl, const char *plain)
 {
 	char	   *name = quote_qualified_identifier(set->schema, plain);
-	char	   *dflt = quote_qualified_identifier(set->schema, pm_name_default(plain));
+	char	   *dflt = quote_qualified_identifier(set->schema, pm_ddl_free_default(set->schema, plain));
 
 	return pm_ddl_add(standalone_statements(set, tmpl, dflt, NULL),
 					  psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", name, dflt));
@@ -503,17 +518,17 @@ pm_ddl_sub_statements(const PartSet *set, const PmTemplate *tmpl, const Partitio
 					  List **attach)
 {
 	char	   *name = pm_full_name(partition);
-	char	   *dflt = quote_qualified_identifier(partition->schema, pm_name_default(partition->name));
+	char	   *plain = pm_ddl_free_default(partition->schema, partition->name);
+	char	   *dflt = quote_qualified_identifier(partition->schema, plain);
+	bool		is_checked = has_rows && !set->key.is_list && partition->is_readable;
 	List	   *grants = pm_catalog_grants(partition->oid, name);
 	List	   *result = pm_ddl_add(NIL, detach_statement(set, partition, ""));
 	ListCell   *lc;
 
-	*attach = NIL;
-	if (has_rows && !set->key.is_list)
+	if (is_checked)
 		result = pm_ddl_add(result, pm_ddl_rewrite_check(name, PM_BOUND_CONSTRAINT, &set->key, &partition->bound));
 	if (has_rows)
-		result = pm_ddl_add(result, psprintf("ALTER TABLE %s RENAME TO %s", name,
-											 quote_identifier(pm_name_default(partition->name))));
+		result = pm_ddl_add(result, psprintf("ALTER TABLE %s RENAME TO %s", name, quote_identifier(plain)));
 	else
 		result = pm_ddl_add(result, drop_statement(partition));
 	*attach = standalone_statements(set, tmpl, name, set->sub->by);
@@ -521,9 +536,11 @@ pm_ddl_sub_statements(const PartSet *set, const PmTemplate *tmpl, const Partitio
 		*attach = pm_ddl_add(*attach, lfirst(lc));
 	if (has_rows)
 		*attach = pm_ddl_add(*attach, psprintf("ALTER TABLE %s ATTACH PARTITION %s DEFAULT", name, dflt));
-	*attach = pm_ddl_add(*attach, psprintf("ALTER TABLE %s ATTACH PARTITION %s FOR VALUES %s", pm_full_name(set), name,
-										   pm_ddl_range(&set->key, partition, &partition->bound)));
-	if (has_rows && !set->key.is_list)
+	/* the bound as core writes it: not all that it can be has a place on the axis */
+	*attach = pm_ddl_add(*attach, psprintf("ALTER TABLE %s ATTACH PARTITION %s %s", pm_full_name(set), name,
+										   (char *) linitial(pm_catalog_strings("SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE oid = $1",
+																				partition->oid))));
+	if (is_checked)
 		*attach = pm_ddl_add(*attach, pm_ddl_rewrite_drop_constraint(dflt, PM_BOUND_CONSTRAINT));
 	return result;
 }

@@ -377,12 +377,15 @@ pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl, List *steps)
 	run_statements(look->set, pm_ddl_drop_statements(steps));
 }
 
-/* pm_ddl_create_default makes a default partition, or attaches the table of that name. */
+/*
+ * pm_ddl_create_default makes a default partition; with attaches, it is the table of
+ * that name if there is one.
+ */
 void
-pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl)
+pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl, bool attaches)
 {
 	const PartSet *set = look->set;
-	char	   *name = pm_name_default(set->name);
+	char	   *name = attaches ? pm_name_default(set->name) : pm_ddl_free_default(set->schema, set->name);
 	Oid			namespace = get_namespace_oid(set->schema, false);
 	bool		exists = OidIsValid(get_relname_relid(name, namespace));
 
@@ -436,7 +439,7 @@ pm_ddl_sub(const PmLook *look, const PmTemplate *tmpl, const Partition *partitio
 
 	run_statements(set, detach);
 	CommandCounterIncrement();
-	if (has_rows && !set->key.is_list)
+	if (has_rows && !set->key.is_list && partition->is_readable)
 		pm_ddl_trust(partition->oid, PM_BOUND_CONSTRAINT);
 	run_statements(set, attach);
 	CommandCounterIncrement();

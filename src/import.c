@@ -17,6 +17,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "create_parent.h"
@@ -86,6 +87,7 @@ typedef struct Import
 	char	   *fields[FIELDS];
 	bool		dry_run;
 	List	  **notes;
+	List	  **skipped;		/* OIDs of tables that were not taken over */
 } Import;
 
 static void
@@ -116,8 +118,15 @@ static char *
 find_source(const char *schema, const char *name)
 {
 	Oid			relation = get_relname_relid(name, get_namespace_oid(schema, false));
+	PmExtension ext;
 	List	   *owner;
 
+	pm_extension_require(&ext);
+	if (strcmp(ext.schema, schema) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("schema \"%s\" holds the configuration of partmgr itself", schema),
+				 errhint("Pass the schema in which pg_partman is installed, or that of copies of its tables.")));
 	if (!OidIsValid(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -139,7 +148,7 @@ find_source(const char *schema, const char *name)
 
 /* a table that pg_partman has written down, as it stands in the catalogs, unquoted */
 #define BY_SPELLING(text) \
-	"(SELECT r.oid FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace" \
+	"(SELECT CASE WHEN count(*) = 1 THEN min(r.oid) END FROM pg_class r JOIN pg_namespace n ON n.oid = r.relnamespace" \
 	" WHERE n.nspname || '.' || r.relname = " text " AND r.relkind IN ('r', 'p', 'f'))"
 
 static char *
@@ -148,7 +157,7 @@ read_sql(const char *config, const char *sub)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "SELECT j ->> 'parent_table', parent, " BY_SPELLING("j ->> 'template_table'")
+	appendStringInfo(&buf, "SELECT coalesce(j ->> 'parent_table', ''), parent, " BY_SPELLING("j ->> 'template_table'")
 					 ", j::text, k::text, " BY_SPELLING("k ->> 'sub_template_table'"));
 	for (int i = 0; i < FIELDS; i++)
 		appendStringInfo(&buf, ", j ->> '%s'", field_names[i]);
@@ -160,7 +169,7 @@ read_sql(const char *config, const char *sub)
 }
 
 static List *
-read_all(const char *schema, bool dry_run, List **notes)
+read_all(const char *schema, bool dry_run, List **notes, List **skipped)
 {
 	char	   *source = find_source(schema, "part_config");
 	char	   *sql = read_sql(source, find_source(schema, "part_config_sub"));
@@ -188,6 +197,7 @@ read_all(const char *schema, bool dry_run, List **notes)
 			import->fields[f] = pm_spi_string(i, 7 + f);
 		import->dry_run = dry_run;
 		import->notes = notes;
+		import->skipped = skipped;
 		result = lappend(result, import);
 	}
 	MemoryContextSwitchTo(old);
@@ -209,6 +219,8 @@ is_own(Oid relation)
 static char *
 why_not(const Import *import)
 {
+	if (!import->fields[FIELD_CONTROL] || !import->fields[FIELD_INTERVAL] || !import->fields[FIELD_PREMAKE])
+		return "its row lacks control, partition_interval or premake";
 	if (!OidIsValid(import->parent))
 		return "there is no such table";
 	if (get_rel_relkind(import->parent) != RELKIND_PARTITIONED_TABLE)
@@ -217,6 +229,9 @@ why_not(const Import *import)
 		return "you are not its owner";
 	if (pm_config_exists(import->parent))
 		return "partmgr manages it already";
+	if (get_rel_relispartition(import->parent) &&
+		list_member_oid(*import->skipped, get_partition_parent(import->parent, true)))
+		return "nor is the table above taken over";
 	if (is_true(import->fields[FIELD_UNDO]))
 		return "undo_partition() is at work on it";
 	if (import->fields[FIELD_ASYNC])
@@ -315,19 +330,26 @@ member(const char *object, const char *name)
 	return value;
 }
 
-/* new partitions of the set are to be sets as well */
+/*
+ * New partitions of the set are to be sets as well, in the calendar of those that are
+ * there and with names like theirs, as far as there are any.
+ */
 static void
-take_sub(const Import *import)
+take_sub(const Import *import, const PartSet *set)
 {
 	const char *type = member(import->sub, "sub_partition_type");
-	const char *columns[] = {"control", "partition_interval", "partition_type", "epoch", "time_encoder", "time_decoder"};
+	const char *columns[] = {"control", "partition_interval", "partition_type", "epoch", "time_encoder", "time_decoder",
+	"time_zone", "name_format"};
 	const char *values[lengthof(columns)];
 
-	for (int i = 0; i < lengthof(columns); i++)
+	for (int i = 0; i < 6; i++)
 		values[i] = member(import->sub, psprintf("sub_%s", columns[i]));
+	values[1] = pm_interval_word(values[1]);
 	values[2] = type && strcmp(type, "list") == 0 ? "list" : "range";
 	if (values[3] == NULL)
 		values[3] = "none";
+	values[6] = pg_get_timezone_name(set->grid.zone ? set->grid.zone : session_timezone);
+	values[7] = NULL;
 	pm_sub_insert(import->parent, lengthof(columns), columns, values);
 	pm_import_fill(import->parent, true, import->sub, sub_settings, import->sub_template);
 }
@@ -357,7 +379,7 @@ tell_set(const Import *import, const PartSet *set)
 								   set->premake, set->name_format,
 								   set->grid.zone ? ", time zone " : "",
 								   set->grid.zone ? pg_get_timezone_name(set->grid.zone) : ""));
-	if (import->fields[FIELD_RETENTION])
+	if (import->fields[FIELD_RETENTION] && set->has_retention)
 		note(import, "carry", psprintf("retention %s, by the real upper bounds of the partitions", import->fields[FIELD_RETENTION]));
 	if (OidIsValid(import->template))
 		note(import, "carry", psprintf("template table %s", pm_qualified_name(import->template)));
@@ -370,7 +392,11 @@ tell_set(const Import *import, const PartSet *set)
 static void
 tell_differences(const Import *import, const PartSet *set)
 {
-	if (set->key.axis == AXIS_INSTANT)
+	if (set->key.axis == AXIS_INSTANT &&
+		set->grid.origin != pm_key_default_origin(&set->key, &set->grid.interval, set->grid.zone))
+		note(import, "differ", psprintf("its bounds are not on the calendar of time zone %s: undo, SET timezone to that of pg_partman's sessions, and import again",
+										pg_get_timezone_name(set->grid.zone)));
+	else if (set->key.axis == AXIS_INSTANT)
 		note(import, "differ", "its time zone is part of the configuration now; pg_partman takes that of the session");
 	if (set->key.axis != AXIS_ID && !is_true(import->fields[FIELD_INFINITE]))
 		note(import, "differ", "partitions are made by the clock, also when no rows come");
@@ -389,25 +415,27 @@ static void
 call_import(void *arg)
 {
 	Import	   *import = arg;
-	CreateOrder *order = order_for(import);
 	PartSet    *set;
 
-	if (import->dry_run)
-		set = pm_create_set(order);
-	else
-	{
+	if (!import->dry_run)
 		LockRelationOid(import->parent, ShareUpdateExclusiveLock);
-		(void) pm_create_parent(order);
-		fill(import);
-		if (import->sub)
-			take_sub(import);
-		pm_import_remember(import->parent, import->source, import->name, import->fields[FIELD_AUTOMATIC]);
-		set_flag(import->source, import->name, "off");
-		set = pm_config_read_one(import->parent);
-	}
+	(void) pm_create_parent(order_for(import));
+	fill(import);
+	set = pm_config_read_one(import->parent);
+	if (import->sub)
+		take_sub(import, set);
+	pm_import_remember(import->parent, import->source, import->name, import->fields[FIELD_AUTOMATIC]);
+	set_flag(import->source, import->name, "off");
 	tell_set(import, set);
 	tell_differences(import, set);
-	note(import, "stop", "automatic_maintenance of pg_partman is off; calls that name the table still maintain it: remove them");
+	note(import, "stop", "pg_partman leaves it alone from now on; calls that name the table still maintain it: remove them");
+}
+
+static void
+skip(Import *import, char *reason)
+{
+	note(import, "skip", reason);
+	*import->skipped = lappend_oid(*import->skipped, import->parent);
 }
 
 static void
@@ -419,7 +447,7 @@ import_one(Import *import)
 
 	if (reason)
 	{
-		note(import, "skip", reason);
+		skip(import, reason);
 		return;
 	}
 	edata = pm_attempt(call_import, import);
@@ -427,26 +455,71 @@ import_one(Import *import)
 		return;
 	pm_error_clip(edata);
 	*import->notes = before;
-	note(import, "skip", edata->message);
+	skip(import, edata->message);
+}
+
+/* all sets, for pm_attempt */
+typedef struct ImportAll
+{
+	List	   *imports;
+	const char *source;
+	bool		is_done;
+} ImportAll;
+
+static void
+import_all(ImportAll *all)
+{
+	ListCell   *lc;
+
+	foreach(lc, all->imports)
+	{
+		CHECK_FOR_INTERRUPTS();
+		import_one(lfirst(lc));
+	}
+	pm_import_name_subs(all->source);
+}
+
+/* does all of it, and takes it back: so a dry run finds what the real one would find */
+static void
+call_dry_run(void *arg)
+{
+	ImportAll  *all = arg;
+
+	import_all(all);
+	all->is_done = true;
+	elog(ERROR, "the dry run is taken back");
 }
 
 /*
  * pm_import takes over all sets that pg_partman maintains, or says what that would
  * do; returns a list of PmImportNote.
  *
- * Locks: SHARE UPDATE EXCLUSIVE on each table, for a moment's work.
+ * Locks: SHARE UPDATE EXCLUSIVE on each table, to the end of the transaction; those of
+ * the rows of pg_partman's configuration, in a dry run as well.
  */
 List *
 pm_import(const char *schema, bool dry_run)
 {
 	List	   *notes = NIL;
-	ListCell   *lc;
+	List	   *skipped = NIL;
+	ImportAll	all = {.source = find_source(schema, "part_config")};
+	ErrorData  *edata;
 
-	foreach(lc, read_all(schema, dry_run, &notes))
+	all.imports = read_all(schema, dry_run, &notes, &skipped);
+	if (!dry_run)
+		import_all(&all);
+	else
 	{
-		CHECK_FOR_INTERRUPTS();
-		import_one(lfirst(lc));
+		edata = pm_attempt(call_dry_run, &all);
+		if (!all.is_done)
+			ReThrowError(edata);
 	}
+	if (skipped != NIL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg_plural("%d table is not taken over", "%d tables are not taken over",
+							   list_length(skipped), list_length(skipped)),
+				 errhint("See the rows with step skip: pg_partman goes on with them, and if it is gone, nobody.")));
 	return notes;
 }
 
@@ -465,6 +538,7 @@ call_return(void *arg)
 {
 	const Return *back = arg;
 	Oid			parent = back->imported->parent;
+	ListCell   *lc;
 
 	if (get_rel_name(parent) != NULL && !is_own(parent))
 		ereport(ERROR,
@@ -475,7 +549,12 @@ call_return(void *arg)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("table %s has holds", pm_qualified_name(parent)),
 				 errhint("See list_holds(), and end them with release_hold().")));
-	pm_exclude_forget(parent);
+	/* with those below that were made meanwhile, of which pg_partman knows nothing */
+	foreach(lc, pm_catalog_strings("SELECT relid::oid::text FROM pg_partition_tree($1) WHERE NOT isleaf", parent))
+	{
+		pm_exclude_forget(atooid(lfirst(lc)));
+		(void) pm_config_delete(atooid(lfirst(lc)), false);
+	}
 	(void) pm_config_delete(parent, false);
 	set_flag(back->source, back->imported->name, back->imported->automatic);
 	pm_import_forget(parent);

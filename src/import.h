@@ -34,6 +34,7 @@ extern List *pm_import_undo(const char *schema);
 /* ---------- import_config.c ---------- */
 extern void pm_import_fill(Oid parent, bool is_sub, const char *object, const char *columns, Oid template);
 extern void pm_import_remember(Oid parent, const char *source, const char *name, const char *automatic);
+extern void pm_import_name_subs(const char *source);
 extern List *pm_import_all(const char *source);
 extern void pm_import_forget(Oid parent);
 

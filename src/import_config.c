@@ -70,6 +70,21 @@ pm_import_remember(Oid parent, const char *source, const char *name, const char 
 							   CStringGetTextDatum(automatic ? automatic : "off")}, NULL);
 }
 
+/*
+ * pm_import_name_subs has new partitions that become sets name theirs as the newest of
+ * their siblings does.
+ */
+void
+pm_import_name_subs(const char *source)
+{
+	(void) pm_config_write("UPDATE %b b SET sub_name_format = n.name_format FROM"
+						   " (SELECT DISTINCT ON (i.inhparent) i.inhparent, c.name_format FROM %c c"
+						   "  JOIN pg_inherits i ON i.inhrelid = c.parent_table JOIN %i m ON m.parent_table = i.inhparent"
+						   "  WHERE m.source = $1 AND c.name_format IS NOT NULL ORDER BY i.inhparent, i.inhrelid DESC) n"
+						   " WHERE b.sub_parent = n.inhparent AND b.sub_name_format IS NULL",
+						   1, (Oid[]) {TEXTOID}, (Datum[]) {CStringGetTextDatum(source)}, NULL);
+}
+
 /* pm_import_all returns what was taken over from a table of pg_partman's. */
 List *
 pm_import_all(const char *source)

@@ -203,7 +203,8 @@ extern char *pm_position_text(const PartKey *key, int64 pos);
 extern void pm_sub_read(PartSet *set);
 extern void pm_sub_insert(Oid parent, int ncolumns, const char *const *columns, const char *const *values);
 extern bool pm_sub_delete(Oid parent);
-extern void pm_sub_copy_settings(Oid from, Oid to);
+extern void pm_sub_copy_settings(Oid from, Oid to, bool harmless);
+extern void pm_sub_settle(Oid parent, const PartSet *set);
 extern bool pm_sub_inherit(Oid from, Oid to);
 extern char *pm_sub_value(Oid parent, const char *column);
 extern void pm_sub_note_full(const PartSet *set, bool is_full);
@@ -403,7 +404,7 @@ extern bool pm_ddl_drops_directly(const PartSet *set, const PmTemplate *tmpl,
 								  const PlanStep *step);
 extern void pm_ddl_drop_many(const PmLook *look, const PmTemplate *tmpl,
 							 List *steps);
-extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl);
+extern void pm_ddl_create_default(const PmLook *look, const PmTemplate *tmpl, bool attaches);
 extern void pm_ddl_drop_default(const PmLook *look);
 extern void pm_ddl_set_identity(const PartSet *set, const PmTemplate *tmpl, Oid partition);
 extern void pm_ddl_trust(Oid table, const char *name);

@@ -21,6 +21,7 @@
 #include "maintenance.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "compat.h"
 
@@ -461,6 +462,12 @@ look_at(Oid parent, const PmOrder *order)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("table %s is not managed by partmgr", pm_qualified_name(parent)),
 				 errhint("Use create_parent() to manage it.")));
+	/* it is to come back, or to go, as it is */
+	if (!get_rel_relispartition(parent) && OidIsValid(pm_mark_find(parent)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s is no set to be maintained: retention has detached it", pm_qualified_name(parent)),
+				 errhint("Take it back with reattach_partition().")));
 	if (order->ask)
 		pm_config_ask(set, order->ask);
 	return pm_catalog_look(set);

@@ -16,12 +16,16 @@
  */
 #include "postgres.h"
 
+#include "bound.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "config.h"
 #include "internal.h"
 #include "lib/stringinfo.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 static const char *const rule_names[] = {
@@ -225,7 +229,67 @@ read_holds(PartSet *set, const PmExtension *ext, MemoryContext caller)
 	MemoryContextSwitchTo(old);
 }
 
-/* pm_mark_read adds to a set its marks and its holds, if it has any. */
+/* does a hold of a set concern one of its partitions? */
+static bool
+concerns(const PartSet *set, const PmHold *hold, Oid partition)
+{
+	PartitionBoundSpec *spec = pm_bound_of(partition);
+	PmEnd		lower;
+	PmEnd		upper;
+
+	if (spec == NULL || spec->is_default || spec->strategy == PARTITION_STRATEGY_LIST)
+		return true;
+	lower = pm_bound_lower(&set->key, spec);
+	upper = pm_bound_upper(&set->key, spec);
+	return (hold->bound.upper_open || !lower.is_known || lower.pos < hold->bound.upper) &&
+		(hold->bound.lower_open || !upper.is_known || upper.pos > hold->bound.lower);
+}
+
+/*
+ * A hold of a set keeps what is below its partitions as well: in the key of the set if
+ * that is the same, else all of it.
+ */
+static void
+add_holds_above(PartSet *set)
+{
+	Oid			child = set->parent;
+
+	while (get_rel_relispartition(child))
+	{
+		Oid			parent = get_partition_parent(child, true);
+		List	   *sets = pm_config_read(list_make1_oid(parent));
+		PartSet    *above = sets == NIL ? NULL : linitial(sets);
+		ListCell   *lc;
+
+		if (above && above->problem)
+			above = NULL;		/* its own run says so */
+		if (above && above->has_holds)
+		{
+			above->has_marks = false;
+			pm_mark_read(above);
+		}
+		foreach(lc, above ? above->holds : NIL)
+		{
+			PmHold	   *hold = palloc(sizeof(PmHold));
+
+			*hold = *(PmHold *) lfirst(lc);
+			if (!concerns(above, hold, child))
+				continue;
+			if (strcmp(above->key.attname, set->key.attname) != 0 || above->key.axis != set->key.axis)
+				hold->bound.lower_open = hold->bound.upper_open = true;
+			set->holds = lappend(set->holds, hold);
+		}
+		/* those of what is above it are among them */
+		if (above && above->has_holds)
+			return;
+		child = parent;
+	}
+}
+
+/*
+ * pm_mark_read adds to a set its marks and its holds, if it has any, and those of the
+ * sets that it is part of.
+ */
 void
 pm_mark_read(PartSet *set)
 {
@@ -233,9 +297,12 @@ pm_mark_read(PartSet *set)
 	PmSpi		spi;
 	MemoryContext caller = CurrentMemoryContext;
 
+	set->holds = NIL;
+	if (get_rel_relispartition(set->parent))
+		add_holds_above(set);
 	if (!set->has_marks && !set->has_holds)
 		return;
-	set->marks = set->holds = NIL;
+	set->marks = NIL;
 	pm_config_begin(&spi, &ext);
 	if (set->has_marks)
 		read_marks(set, &ext, caller);

@@ -364,7 +364,7 @@ pm_rewrite_check(const PmRewrite *rewrite, bool needs_key)
 				 errmsg("cannot rewrite table %s while it is written: it has no unique key",
 						pm_qualified_name(rewrite->table)),
 				 errdetail("Needed is a primary key, or a unique index on columns that are NOT NULL, not partial and not deferrable."),
-				 errhint("Pass p_mode => 'locking' to have it done in one transaction, under a lock that keeps writers out.")));
+				 errhint("With p_mode => 'locking' convert_table(), drain_default(), unpartition() and the others do it in one transaction, under a lock that keeps writers out.")));
 	if (rewrite->kind != REWRITE_INSTANT)
 		check_space(rewrite);
 }

@@ -37,8 +37,14 @@ pm_sub_read(PartSet *set)
 		return;
 	sub = palloc0(sizeof(PmSub));
 	pm_config_begin(&spi, &ext);
-	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT sub_control, upper(sub_partition_type) || ' (' || quote_ident(sub_control) || ')',"
-										 " 2 * sub_premake + 3 FROM %b WHERE sub_parent = $1::regclass"),
+	/* the column may have been renamed: then the partitions that are sets know its name */
+	if (pm_spi_select_kept(pm_config_sql(&ext, "SELECT n.control, upper(b.sub_partition_type) || ' (' || quote_ident(n.control) || ')',"
+										 " 2 * b.sub_premake + 3 FROM %b b, LATERAL (SELECT coalesce((SELECT a.attname FROM pg_attribute a"
+										 "  WHERE a.attrelid = b.sub_parent AND a.attname = b.sub_control AND NOT a.attisdropped),"
+										 "  (SELECT a.attname FROM pg_inherits i JOIN pg_partitioned_table p ON p.partrelid = i.inhrelid"
+										 "   JOIN pg_attribute a ON a.attrelid = i.inhrelid AND a.attnum = p.partattrs[0]"
+										 "   WHERE i.inhparent = b.sub_parent LIMIT 1), b.sub_control)) n(control)"
+										 " WHERE b.sub_parent = $1::regclass"),
 						   1, types, values, NULL) > 0)
 	{
 		sub->control = pm_spi_string(0, 1);
@@ -103,14 +109,16 @@ for_columns(const char *expression, const char *condition)
 
 /*
  * pm_sub_copy_settings gives a new set what the row of its parent says, all but what
- * create_parent has settled.
+ * create_parent has settled; harmless: only what cannot be wrong.
  */
 void
-pm_sub_copy_settings(Oid from, Oid to)
+pm_sub_copy_settings(Oid from, Oid to, bool harmless)
 {
 	char	   *settings = for_columns("quote_ident(c.attname) || ' = s.' || quote_ident(b.attname)",
-									   "c.attname NOT IN ('control', 'time_encoder', 'time_decoder', 'partition_interval',"
-									   " 'partition_type', 'premake', 'epoch', 'date_trunc_interval', 'time_zone', 'name_format')");
+									   psprintf("c.attname NOT IN ('control', 'time_encoder', 'time_decoder', 'partition_interval',"
+												" 'partition_type', 'premake', 'epoch', 'date_trunc_interval', 'time_zone', 'name_format'%s)",
+												harmless ? ", 'retention', 'retention_schema', 'retention_keep_table', 'retention_keep_index',"
+												" 'retention_keep_publication', 'detach_before_drop', 'template_table', 'constraint_cols'" : ""));
 
 	(void) pm_config_write(psprintf("UPDATE %%c c SET %s FROM %%b s WHERE s.sub_parent = $1::regclass"
 									" AND c.parent_table = $2::regclass", settings),
