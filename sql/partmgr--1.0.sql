@@ -249,21 +249,21 @@ COMMENT ON OPERATOR pg_catalog.~~ (regclass, text) IS 'is the name of the table 
 -- and what else scripts ask of a text
 CREATE FUNCTION regclass_ne_text(regclass, text) RETURNS boolean
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT NOT $1 = $2 $$;
+	AS $$ SELECT ($1 = $2) IS FALSE $$;		-- NOT would be the operator itself
 COMMENT ON FUNCTION regclass_ne_text(regclass, text) IS 'is this not the table of that name?';
 CREATE OPERATOR pg_catalog.<> (FUNCTION = regclass_ne_text, LEFTARG = regclass, RIGHTARG = text,
 	NEGATOR = OPERATOR(pg_catalog.=));
 COMMENT ON OPERATOR pg_catalog.<> (regclass, text) IS 'is this not the table of that name?';
 CREATE FUNCTION regclass_matches_not(regclass, text) RETURNS boolean
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT NOT $1 ~ $2 $$;
+	AS $$ SELECT ($1 ~ $2) IS FALSE $$;
 COMMENT ON FUNCTION regclass_matches_not(regclass, text) IS 'does the name of the table not match the regular expression?';
 CREATE OPERATOR pg_catalog.!~ (FUNCTION = regclass_matches_not, LEFTARG = regclass, RIGHTARG = text,
 	NEGATOR = OPERATOR(pg_catalog.~));
 COMMENT ON OPERATOR pg_catalog.!~ (regclass, text) IS 'does the name of the table not match the regular expression?';
 CREATE FUNCTION regclass_like_not(regclass, text) RETURNS boolean
 	LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT NOT $1 ~~ $2 $$;
+	AS $$ SELECT ($1 ~~ $2) IS FALSE $$;
 COMMENT ON FUNCTION regclass_like_not(regclass, text) IS 'is the name of the table not like the pattern?';
 CREATE OPERATOR pg_catalog.!~~ (FUNCTION = regclass_like_not, LEFTARG = regclass, RIGHTARG = text,
 	NEGATOR = OPERATOR(pg_catalog.~~));
