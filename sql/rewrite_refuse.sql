@@ -39,6 +39,18 @@ SELECT convert_table('stat', 'id', '10', p_mode => 'locking');
 DROP STATISTICS public.stat_n;
 SELECT convert_table('stat', 'id', '10', p_mode => 'locking') > 0 AS converted;
 
+--
+-- a partition of somebody else, of which the owner of the set may see no row
+--
+
+CREATE TABLE own (id int) PARTITION BY RANGE (id);
+SELECT create_parent('own', 'id', '10', p_premake => 1, p_start_partition => '0', p_default_table => false, p_automatic_maintenance => 'off', p_control_not_null => false);
+INSERT INTO own VALUES (1);
+ALTER TABLE own_p0 OWNER TO regress_refuse_other;
+CREATE TABLE own_target (id int);
+SELECT undo_partition('own', 'own_target', p_loop_count => 10, p_keep_table => false);
+SELECT count(*) FROM own;
+
 -- nothing was begun but what is done
 SELECT kind, state FROM rewrite_progress;
 

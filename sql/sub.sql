@@ -139,6 +139,7 @@ SELECT relname, relispartition FROM pg_class WHERE relname = 'kept_p0';
 UPDATE part_config SET premake = 3 WHERE parent_table = 'kept_p0';
 SELECT count(*) AS partitions FROM pg_inherits WHERE inhparent = 'kept_p0'::regclass \gset
 SELECT run_maintenance();
+SELECT run_maintenance('kept_p0');
 SELECT count(*) - :partitions AS more FROM pg_inherits WHERE inhparent = 'kept_p0'::regclass;
 UPDATE part_config SET retention = NULL WHERE parent_table = 'kept';
 SELECT reattach_partition('kept_p0');

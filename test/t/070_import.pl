@@ -171,6 +171,15 @@ $node->safe_psql('postgres', 'CREATE VIEW attic.part_config AS TABLE partman.par
 ($ret, $out, $err) = $node->psql('postgres', q{SELECT keeper.import_pg_partman('attic')});
 like($err, qr/ERROR:  attic\.part_config is not a table/, 'nor is a view');
 
+# rows that lack what pg_partman's constraints ask for
+$node->safe_psql('postgres', <<'SQL');
+SET ROLE app;
+CREATE TABLE incomplete (id int NOT NULL) PARTITION BY RANGE (id);
+INSERT INTO saved.part_config (parent_table) VALUES (NULL), ('public.incomplete');
+SQL
+like($node->safe_psql('postgres', q{SET ROLE app; SELECT step, note FROM keeper.import_pg_partman('saved') WHERE parent_table IN ('', 'public.incomplete')}),
+	qr/^skip\|its row lacks control, partition_interval or premake\nskip\|its row lacks/, 'incomplete rows are skipped');
+
 # pg_partman can be dropped: copies of its tables do as well, and partmgr can have its schema
 $node->safe_psql('postgres', <<'SQL');
 SET client_min_messages = error;
