@@ -64,19 +64,6 @@ table_argument(FunctionCallInfo fcinfo, int schema, const char *schema_name, int
 	return own_table(pm_arg_text(fcinfo, schema), pm_arg_text(fcinfo, table));
 }
 
-static Oid
-owner_of(Oid table)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", table);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 static void
 run_as(Oid userid, List *statements)
 {
@@ -103,7 +90,7 @@ run_pair(void *arg)
 {
 	PairCall   *call = arg;
 
-	run_as(owner_of(call->to), call->statements(call->to, call->from));
+	run_as(pm_catalog_owner(call->to), call->statements(call->to, call->from));
 }
 
 static void
@@ -122,9 +109,9 @@ static void
 give_privileges(void *arg)
 {
 	PairCall   *call = arg;
-	Oid			owner = owner_of(call->from);
+	Oid			owner = pm_catalog_owner(call->from);
 
-	if (owner_of(call->to) != owner)
+	if (pm_catalog_owner(call->to) != owner)
 		run_as(GetUserId(), list_make1(pm_ddl_owner(pm_qualified_name(call->to), owner)));
 	run_as(owner, pm_ddl_privileges(call->to, call->from));
 }
@@ -295,7 +282,7 @@ switch_all(void *arg)
 		Oid			table = lfirst_oid(lc);
 
 		pm_api_check_owner(table);
-		run_as(owner_of(table), list_make1(pm_ddl_rewrite_autovacuum(pm_qualified_name(table), call->reset)));
+		run_as(pm_catalog_owner(table), list_make1(pm_ddl_rewrite_autovacuum(pm_qualified_name(table), call->reset)));
 	}
 }
 

@@ -96,6 +96,20 @@ has_expression(const int2vector *columns)
 	return false;
 }
 
+/* pm_catalog_owner returns who owns a relation; an error if it is gone. */
+Oid
+pm_catalog_owner(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relation);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 /*
  * pm_catalog_key reads a table's partition key.  Returns false with the reason
  * if it is none that can be managed.
@@ -481,6 +495,19 @@ highest_key(const PartSet *set, const Partition *partition, int64 *result)
 		found = pm_key_position(&set->key, raw, false, result);
 	pm_spi_end(&spi);
 	return found;
+}
+
+/* pm_catalog_has_rows asks a partition for any row, as its owner, for the same reason. */
+bool
+pm_catalog_has_rows(const Partition *partition)
+{
+	PmSpi		spi;
+	bool		result;
+
+	pm_spi_begin(&spi, partition->owner);
+	result = pm_spi_select(psprintf("SELECT FROM %s LIMIT 1", pm_full_name(partition)), 0, NULL, NULL, NULL) > 0;
+	pm_spi_end(&spi);
+	return result;
 }
 
 /* pm_catalog_highest is the same of any table that has the key of a set. */

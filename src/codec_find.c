@@ -142,19 +142,6 @@ find_function(const char *text, Oid argtype, Oid result, Oid owner, Oid *functio
 
 /* ---------- the key ---------- */
 
-static Oid
-owner_of(Oid relation)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relation);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
 /* pm_collation_name is the name of a collation with its schema, quoted. */
 char *
 pm_collation_name(Oid collation)
@@ -246,7 +233,7 @@ pm_codec_attach(Oid parent, const char *epoch, const char *encoder, const char *
 	if (*problem)
 		return false;
 	codec->context = CurrentMemoryContext;
-	codec->owner = owner_of(parent);
+	codec->owner = pm_catalog_owner(parent);
 	codec->type = key->type;
 	get_typlenbyval(key->type, &codec->typlen, &codec->typbyval);
 	codec->encoder_name = pstrdup(encoder);

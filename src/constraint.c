@@ -94,19 +94,6 @@ pm_constraint_check(const PartSet *set)
 
 /* ---------- what there is ---------- */
 
-/* has a partition any row?  As its owner: what he has put there runs as nobody else. */
-static bool
-has_rows(const Partition *partition)
-{
-	PmSpi		spi;
-	bool		result;
-
-	pm_spi_begin(&spi, partition->owner);
-	result = pm_spi_select(psprintf("SELECT FROM %s LIMIT 1", pm_full_name(partition)), 0, NULL, NULL, NULL) > 0;
-	pm_spi_end(&spi);
-	return result;
-}
-
 /* pm_constraint_filled returns the newest partition with rows, foreign tables left out; NULL if there is none. */
 const Partition *
 pm_constraint_filled(List *partitions)
@@ -118,7 +105,7 @@ pm_constraint_filled(List *partitions)
 		if (!partition->is_readable || partition->is_pending || partition->relkind == RELKIND_FOREIGN_TABLE ||
 			(partition->relkind == RELKIND_RELATION && pm_size_blocks(partition->oid) == 0))
 			continue;
-		if (has_rows(partition))
+		if (pm_catalog_has_rows(partition))
 			return partition;
 	}
 	return NULL;

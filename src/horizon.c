@@ -53,20 +53,6 @@ may_hold_rows(const Partition *partition)
 		(partition->relkind == RELKIND_RELATION && pm_size_blocks(partition->oid) > 0);
 }
 
-static bool
-has_rows(const Partition *partition)
-{
-	PmSpi		spi;
-	uint64		rows;
-
-	if (!may_hold_rows(partition))
-		return false;
-	pm_spi_begin(&spi, partition->owner);
-	rows = pm_spi_select(psprintf("SELECT FROM %s LIMIT 1", pm_full_name(partition)), 0, NULL, NULL, NULL);
-	pm_spi_end(&spi);
-	return rows > 0;
-}
-
 /* pm_horizon_is_near tells, without a query, that no partition ahead holds a row. */
 bool
 pm_horizon_is_near(const PmLook *look, int64 now)
@@ -92,7 +78,7 @@ pm_horizon_find(const PmLook *look, int64 now, int64 *horizon)
 	{
 		const Partition *partition = list_nth(partitions, i);
 
-		if (!has_rows(partition))
+		if (!may_hold_rows(partition) || !pm_catalog_has_rows(partition))
 			continue;
 		*horizon = partition->bound.lower;
 		return true;

@@ -289,6 +289,8 @@ extern bool pm_catalog_key(Oid parent, const char *epoch, const char *encoder,
 extern PmLook *pm_catalog_look(PartSet *set);
 extern List *pm_catalog_look_many(List *sets);
 extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
+extern Oid	pm_catalog_owner(Oid relation);
+extern bool pm_catalog_has_rows(const Partition *partition);
 extern bool pm_catalog_highest(const PartSet *set, Oid table, int64 *highest);
 extern void pm_catalog_prepare(List *looks);
 extern PmTemplate *pm_catalog_template(const PmLook *look);

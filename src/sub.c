@@ -173,18 +173,6 @@ pm_make(const PmLook *look, const PmTemplate *tmpl, const PlanStep *step, Timest
 
 /* ---------- those that are there ---------- */
 
-static bool
-has_rows(const PartSet *set, const Partition *partition)
-{
-	PmSpi		spi;
-	uint64		rows;
-
-	pm_spi_begin(&spi, set->owner);
-	rows = pm_spi_select(psprintf("SELECT FROM ONLY %s LIMIT 1", pm_full_name(partition)), 0, NULL, NULL, NULL);
-	pm_spi_end(&spi);
-	return rows > 0;
-}
-
 /* what a partition has of its own, which the table that takes its name would not have */
 #define OWN_THINGS \
 	"SELECT 'row security' FROM pg_class WHERE oid = $1 AND (relrowsecurity OR relforcerowsecurity)" \
@@ -218,7 +206,7 @@ check_convertible(const PartSet *set, const PmTemplate *tmpl, const Partition *p
 				 errmsg("partition %s has %s of its own", pm_full_name(partition), (char *) linitial(own)),
 				 errdetail("The table that takes its place would be without."),
 				 errhint("Drop it, and make it again afterwards, or have it on the parent.")));
-	if (tmpl->has_incoming_fk && has_rows(set, partition))
+	if (tmpl->has_incoming_fk && pm_catalog_has_rows(partition))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("rows of partition %s cannot be partitioned while foreign keys point at table %s",
@@ -245,7 +233,7 @@ pm_sub_convert(const PmLook *look, const Partition *partition, const char *start
 
 	pm_ddl_lock_sub(look, partition);
 	check_convertible(set, tmpl, partition);
-	rows = has_rows(set, partition);
+	rows = pm_catalog_has_rows(partition);
 	if (rows)
 		*budget -= pm_size_blocks(partition->oid) * (BLCKSZ / 1024);
 	made = pm_ddl_sub(look, tmpl, partition, rows);
