@@ -497,6 +497,27 @@ highest_key(const PartSet *set, const Partition *partition, int64 *result)
 	return found;
 }
 
+/* pm_catalog_refuse_pending: of its rows some transactions see all, and some none. */
+void
+pm_catalog_refuse_pending(const Partition *partition)
+{
+	if (partition->is_pending)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition %s is being detached", pm_full_name(partition)),
+				 errhint("Run maintenance, which finalizes it.")));
+}
+
+/* pm_catalog_refuse_foreign: who does not own a partition may not see all its rows. */
+void
+pm_catalog_refuse_foreign(const PartSet *set, const Partition *partition)
+{
+	if (partition->owner != set->owner)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition %s does not belong to the owner of the table", pm_full_name(partition))));
+}
+
 /* pm_catalog_has_rows asks a partition for any row, as its owner, for the same reason. */
 bool
 pm_catalog_has_rows(const Partition *partition)

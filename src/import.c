@@ -110,6 +110,12 @@ is_true(const char *value)
 
 /* ---------- reading ---------- */
 
+static bool
+is_own(Oid relation)
+{
+	return has_privs_of_role(GetUserId(), pm_catalog_owner(relation));
+}
+
 /*
  * find_source returns pg_partman's table of that name.  It, or a copy of it, must be
  * a plain table of somebody whom the caller trusts anyway.
@@ -119,7 +125,6 @@ find_source(const char *schema, const char *name)
 {
 	Oid			relation = get_relname_relid(name, get_namespace_oid(schema, false));
 	PmExtension ext;
-	List	   *owner;
 
 	pm_extension_require(&ext);
 	if (strcmp(ext.schema, schema) == 0)
@@ -133,12 +138,11 @@ find_source(const char *schema, const char *name)
 				 errmsg("there is no configuration of pg_partman in schema \"%s\"", schema),
 				 errdetail("It has no table \"%s\".", name),
 				 errhint("Pass the schema in which pg_partman is installed, or that of copies of its tables.")));
-	owner = pm_catalog_strings("SELECT relowner::text FROM pg_class WHERE oid = $1 AND relkind = 'r'", relation);
-	if (owner == NIL)
+	if (get_rel_relkind(relation) != RELKIND_RELATION)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("%s is not a table", pm_qualified_name(relation))));
-	if (!superuser_arg(atooid(linitial(owner))) && !has_privs_of_role(GetUserId(), atooid(linitial(owner))))
+	if (!superuser_arg(pm_catalog_owner(relation)) && !is_own(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("table %s belongs to somebody else", pm_qualified_name(relation)),
@@ -207,14 +211,6 @@ read_all(const char *schema, bool dry_run, List **notes, List **skipped)
 
 
 /* ---------- may it be taken over? ---------- */
-
-static bool
-is_own(Oid relation)
-{
-	List	   *owner = pm_catalog_strings("SELECT relowner::text FROM pg_class WHERE oid = $1", relation);
-
-	return owner != NIL && has_privs_of_role(GetUserId(), atooid(linitial(owner)));
-}
 
 static char *
 why_not(const Import *import)
@@ -339,7 +335,7 @@ take_sub(const Import *import, const PartSet *set)
 {
 	const char *type = member(import->sub, "sub_partition_type");
 	const char *columns[] = {"control", "partition_interval", "partition_type", "epoch", "time_encoder", "time_decoder",
-	"time_zone", "name_format"};
+	"time_zone"};
 	const char *values[lengthof(columns)];
 
 	for (int i = 0; i < 6; i++)
@@ -349,7 +345,6 @@ take_sub(const Import *import, const PartSet *set)
 	if (values[3] == NULL)
 		values[3] = "none";
 	values[6] = pg_get_timezone_name(set->grid.zone ? set->grid.zone : session_timezone);
-	values[7] = NULL;
 	pm_sub_insert(import->parent, lengthof(columns), columns, values);
 	pm_import_fill(import->parent, true, import->sub, sub_settings, import->sub_template);
 }

@@ -290,6 +290,8 @@ extern PmLook *pm_catalog_look(PartSet *set);
 extern List *pm_catalog_look_many(List *sets);
 extern bool pm_catalog_newest(const PmLook *look, int64 *newest);
 extern Oid	pm_catalog_owner(Oid relation);
+extern void pm_catalog_refuse_pending(const Partition *partition);
+extern void pm_catalog_refuse_foreign(const PartSet *set, const Partition *partition);
 extern bool pm_catalog_has_rows(const Partition *partition);
 extern bool pm_catalog_highest(const PartSet *set, Oid table, int64 *highest);
 extern void pm_catalog_prepare(List *looks);

@@ -252,23 +252,22 @@ concerns(const PartSet *set, const PmHold *hold, Oid partition)
 static void
 add_holds_above(PartSet *set)
 {
-	Oid			child = set->parent;
+	Oid			parent;
 
-	while (get_rel_relispartition(child))
+	for (Oid child = set->parent; get_rel_relispartition(child); child = parent)
 	{
-		Oid			parent = get_partition_parent(child, true);
-		List	   *sets = pm_config_read(list_make1_oid(parent));
-		PartSet    *above = sets == NIL ? NULL : linitial(sets);
+		List	   *sets;
+		PartSet    *above;
 		ListCell   *lc;
 
-		if (above && above->problem)
-			above = NULL;		/* its own run says so */
-		if (above && above->has_holds)
-		{
-			above->has_marks = false;
-			pm_mark_read(above);
-		}
-		foreach(lc, above ? above->holds : NIL)
+		parent = get_partition_parent(child, true);
+		sets = pm_hold_exists(parent) ? pm_config_read(list_make1_oid(parent)) : NIL;
+		above = sets == NIL ? NULL : linitial(sets);
+		if (above == NULL || above->problem)
+			continue;			/* its own run says what is wrong with it */
+		above->has_marks = false;
+		pm_mark_read(above);
+		foreach(lc, above->holds)
 		{
 			PmHold	   *hold = palloc(sizeof(PmHold));
 
@@ -279,10 +278,7 @@ add_holds_above(PartSet *set)
 				hold->bound.lower_open = hold->bound.upper_open = true;
 			set->holds = lappend(set->holds, hold);
 		}
-		/* those of what is above it are among them */
-		if (above && above->has_holds)
-			return;
-		child = parent;
+		return;					/* those of what is above it are among them */
 	}
 }
 

@@ -425,11 +425,7 @@ pm_undo(Oid parent, Oid target, const PmMove *move, bool keep, int *partitions, 
 			(void) pm_set_forget(parent);
 			return;
 		}
-		/* who does not own it may not see its rows */
-		if (child->owner != look->set->owner)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("partition %s does not belong to the owner of the table", pm_full_name(child))));
+		pm_catalog_refuse_foreign(look->set, child);
 		if (is_empty(look->set, pm_full_name(child)))
 		{
 			let_go(look, child, keep);

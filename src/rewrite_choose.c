@@ -53,17 +53,6 @@ is_eligible(const Partition *partition)
 		partition->relkind == RELKIND_RELATION;
 }
 
-/* of its rows some transactions see all, and some none */
-static void
-refuse_pending(const Partition *partition)
-{
-	if (partition->is_pending)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("partition %s is being detached", pm_full_name(partition)),
-				 errhint("Run maintenance, which finalizes it.")));
-}
-
 static Partition *
 find_partition(List *partitions, Oid oid)
 {
@@ -173,7 +162,7 @@ member(const PmRewrite *rewrite, const PmLook *look, int n)
 	if (text == NULL)
 		return NULL;
 	if (partition)
-		refuse_pending(partition);
+		pm_catalog_refuse_pending(partition);
 	if (partition == NULL || !is_eligible(partition))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -367,7 +356,7 @@ choose_undo(PmRewrite *rewrite, const PmLook *look)
 	{
 		const Partition *partition = lfirst(lc);
 
-		refuse_pending(partition);
+		pm_catalog_refuse_pending(partition);
 		add_source(rewrite, partition->oid);
 	}
 	if (rewrite->sources == NIL)

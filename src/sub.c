@@ -195,10 +195,7 @@ check_convertible(const PartSet *set, const PmTemplate *tmpl, const Partition *p
 {
 	List	   *own;
 
-	if (partition->owner != set->owner)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("partition %s does not belong to the owner of the table", pm_full_name(partition))));
+	pm_catalog_refuse_foreign(set, partition);
 	own = pm_catalog_strings(OWN_THINGS, partition->oid);
 	if (own != NIL)
 		ereport(ERROR,
@@ -277,11 +274,7 @@ pm_sub_adopt(Oid parent, const char *start, TimestampTz now)
 		const Partition *partition = lfirst(lc);
 
 		CHECK_FOR_INTERRUPTS();
-		if (partition->is_pending)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("partition %s is being detached", pm_full_name(partition)),
-					 errhint("Run maintenance, which finalizes it.")));
+		pm_catalog_refuse_pending(partition);
 		switch (partition->relkind)
 		{
 			case RELKIND_PARTITIONED_TABLE:
