@@ -321,9 +321,9 @@ static const struct
 	{"template_table", "regclass"}
 };
 
-/* pm_config_param returns a parameter that is the text of a column, with its type. */
-char *
-pm_config_param(int n, const char *column)
+/* a parameter that is the text of a column, with its type */
+static char *
+param(int n, const char *column)
 {
 	for (int i = 0; i < lengthof(column_types); i++)
 		if (strcmp(column_types[i].column, column) == 0)
@@ -332,41 +332,43 @@ pm_config_param(int n, const char *column)
 }
 
 /*
- * pm_config_insert adds a set; columns and values are text, as a user would
- * write them.  The set's state follows by pm_config_arm.
+ * pm_config_insert_text adds a row to one of our tables, named as for pm_config_sql, by
+ * its key, an OID; columns and values are text, as a user would write them.  prefix is
+ * what stands before the name of each column there.
  */
 void
-pm_config_insert(const PartSet *set, const char *const *columns,
-				 const char *const *values, int ncolumns)
+pm_config_insert_text(const char *table, const char *key, Oid oid, const char *prefix,
+					  const char *const *columns, const char *const *values, int ncolumns)
 {
-	PmExtension ext;
-	PmSpi		spi;
 	StringInfoData names;
 	StringInfoData params;
 	Oid		   *types = palloc(sizeof(Oid) * (ncolumns + 1));
 	Datum	   *datums = palloc(sizeof(Datum) * (ncolumns + 1));
 	char	   *nulls = palloc(ncolumns + 1);
 
-	pm_config_begin(&spi, &ext);
 	initStringInfo(&names);
 	initStringInfo(&params);
-	appendStringInfoString(&names, "parent_table");
-	appendStringInfoString(&params, "$1");
 	types[0] = OIDOID;
-	datums[0] = ObjectIdGetDatum(set->parent);
+	datums[0] = ObjectIdGetDatum(oid);
 	nulls[0] = ' ';
 	for (int i = 0; i < ncolumns; i++)
 	{
-		appendStringInfo(&names, ", %s", columns[i]);
-		appendStringInfo(&params, ", %s", pm_config_param(i + 2, columns[i]));
+		appendStringInfo(&names, ", %s%s", prefix, columns[i]);
+		appendStringInfo(&params, ", %s", param(i + 2, columns[i]));
 		types[i + 1] = TEXTOID;
 		nulls[i + 1] = values[i] ? ' ' : 'n';
 		datums[i + 1] = values[i] ? CStringGetTextDatum(values[i]) : (Datum) 0;
 	}
-	pm_spi_write(psprintf("INSERT INTO %s (%s) VALUES (%s)", pm_config_sql(&ext, "%c"),
-						  names.data, params.data),
-				 ncolumns + 1, types, datums, nulls);
-	pm_spi_end(&spi);
+	(void) pm_config_write(psprintf("INSERT INTO %s (%s%s) VALUES ($1%s)", table, key, names.data, params.data),
+						   ncolumns + 1, types, datums, nulls);
+}
+
+/* pm_config_insert adds a set.  Its state follows by pm_config_arm. */
+void
+pm_config_insert(const PartSet *set, const char *const *columns,
+				 const char *const *values, int ncolumns)
+{
+	pm_config_insert_text("%c", "parent_table", set->parent, "", columns, values, ncolumns);
 }
 
 /* pm_config_set_undo writes down that a set is being undone, unless that is written. */

@@ -32,7 +32,8 @@ extern int64 pm_position_read(const PartKey *key, const char *text);
 extern char *pm_config_sql(const PmExtension *ext, const char *sql);
 extern void pm_config_begin(PmSpi *spi, PmExtension *ext);
 extern PartSet *pm_config_read_row(const PmExtension *ext, Oid parent);
-extern char *pm_config_param(int n, const char *column);
+extern void pm_config_insert_text(const char *table, const char *key, Oid oid, const char *prefix,
+								  const char *const *columns, const char *const *values, int ncolumns);
 extern Datum pm_config_oids(List *oids);
 extern List *pm_config_names(Datum array);
 extern Datum pm_config_text_array(List *names);

@@ -507,6 +507,13 @@ pm_ddl_drop_statements(List *steps)
 	return count > 0 ? pm_ddl_add(statements, buf.data) : statements;
 }
 
+/* pm_ddl_sub_is_checked tells whether a constraint can say where the rows of a partition are. */
+bool
+pm_ddl_sub_is_checked(const PartSet *set, const Partition *partition, bool has_rows)
+{
+	return has_rows && !set->key.is_list && partition->is_readable;
+}
+
 /*
  * pm_ddl_sub_statements makes a partition one that is partitioned itself.  If it has
  * rows it becomes the default of the new one: none is touched.  No row is looked at
@@ -520,7 +527,7 @@ pm_ddl_sub_statements(const PartSet *set, const PmTemplate *tmpl, const Partitio
 	char	   *name = pm_full_name(partition);
 	char	   *plain = pm_ddl_free_default(partition->schema, partition->name);
 	char	   *dflt = quote_qualified_identifier(partition->schema, plain);
-	bool		is_checked = has_rows && !set->key.is_list && partition->is_readable;
+	bool		is_checked = pm_ddl_sub_is_checked(set, partition, has_rows);
 	List	   *grants = pm_catalog_grants(partition->oid, name);
 	List	   *result = pm_ddl_add(NIL, detach_statement(set, partition, ""));
 	ListCell   *lc;

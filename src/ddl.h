@@ -26,6 +26,7 @@ extern List *pm_ddl_default_statements(const PartSet *set,
 									   const PmTemplate *tmpl,
 									   const char *plain, bool exists);
 extern char *pm_ddl_free_default(const char *schema, const char *table);
+extern bool pm_ddl_sub_is_checked(const PartSet *set, const Partition *partition, bool has_rows);
 extern List *pm_ddl_sub_statements(const PartSet *set, const PmTemplate *tmpl, const Partition *partition,
 								   bool has_rows, List **attach);
 extern List *pm_ddl_drop_default_statements(const PmLook *look);

@@ -439,7 +439,7 @@ pm_ddl_sub(const PmLook *look, const PmTemplate *tmpl, const Partition *partitio
 
 	run_statements(set, detach);
 	CommandCounterIncrement();
-	if (has_rows && !set->key.is_list && partition->is_readable)
+	if (pm_ddl_sub_is_checked(set, partition, has_rows))
 		pm_ddl_trust(partition->oid, PM_BOUND_CONSTRAINT);
 	run_statements(set, attach);
 	CommandCounterIncrement();

@@ -59,27 +59,7 @@ pm_sub_read(PartSet *set)
 void
 pm_sub_insert(Oid parent, int ncolumns, const char *const *columns, const char *const *values)
 {
-	StringInfoData names;
-	StringInfoData params;
-	Oid		   *types = palloc(sizeof(Oid) * (ncolumns + 1));
-	Datum	   *datums = palloc(sizeof(Datum) * (ncolumns + 1));
-	char	   *nulls = palloc(ncolumns + 1);
-
-	initStringInfo(&names);
-	initStringInfo(&params);
-	types[0] = OIDOID;
-	datums[0] = ObjectIdGetDatum(parent);
-	nulls[0] = ' ';
-	for (int i = 0; i < ncolumns; i++)
-	{
-		appendStringInfo(&names, ", sub_%s", columns[i]);
-		appendStringInfo(&params, ", %s", pm_config_param(i + 2, columns[i]));
-		types[i + 1] = TEXTOID;
-		nulls[i + 1] = values[i] ? ' ' : 'n';
-		datums[i + 1] = values[i] ? CStringGetTextDatum(values[i]) : (Datum) 0;
-	}
-	(void) pm_config_write(psprintf("INSERT INTO %%b (sub_parent%s) VALUES ($1%s)", names.data, params.data),
-						   ncolumns + 1, types, datums, nulls);
+	pm_config_insert_text("%b", "sub_parent", parent, "sub_", columns, values, ncolumns);
 	pm_config_changed(parent);
 }
 
